@@ -1,0 +1,38 @@
+"""One execution of a system call, and the memory it points into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from accel.abi import Abi
+
+__all__ = ["Call", "Memory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the registers of a tracee said when it entered the kernel."""
+
+    #: The tracee: a thread.
+    tid: int
+    #: Its thread group, the process.
+    pid: int
+    abi: Abi
+    number: int
+    #: Six raw register values: unsigned, 64 bits wide, 32 for i386.
+    arguments: tuple[int, int, int, int, int, int]
+    #: Instruction pointer after the system call instruction; 0 when unknown.
+    instruction_pointer: int = 0
+
+    @property
+    def name(self) -> str:
+        """The call's name in its own ABI, as strace spells an unknown one: ``syscall_0x1b7``."""
+        return self.abi.name(self.number)
+
+
+class Memory(Protocol):
+    """The memory of a stopped tracee; ``testing`` has a fake one."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read up to ``size`` bytes; fewer (perhaps none) where the tracee has nothing mapped."""

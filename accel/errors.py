@@ -1,0 +1,123 @@
+"""What can go wrong, as types.
+
+AccelError
+├── SetupError             before the first instruction of the tracee; ``hint`` says what to type next
+│   ├── MaskError          unknown call or class, bad grammar, empty mask
+│   ├── FilterError        the mask does not fit in a seccomp filter
+│   ├── CommandError       the command cannot be started (``exit_status`` 126 or 127, as a shell)
+│   ├── PtraceUnavailable  not permitted, already traced, no such process
+│   └── UnsupportedKernel  a kernel feature is missing; probed, never guessed from a version
+├── TraceeError            a ptrace request failed: ``operation`` and ``tid``
+│   ├── TraceeDied         ESRCH at a stop: the tracee was killed under the tracer
+│   └── FaultError         tracee memory that is not mapped
+├── HandlerError           a handler raised; the tracees were killed; ``__cause__`` is what it raised
+├── TimeoutExpired         the run took longer than ``timeout``; the tracees were killed
+└── InternalError          this should never happen: please report it
+
+The tracee's errno is data (a negative integer); the tracer's errno is an exception.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccelError",
+    "CommandError",
+    "FaultError",
+    "FilterError",
+    "HandlerError",
+    "InternalError",
+    "MaskError",
+    "PtraceUnavailable",
+    "SetupError",
+    "TimeoutExpired",
+    "TraceeDied",
+    "TraceeError",
+    "UnsupportedKernel",
+]
+
+
+class AccelError(Exception):
+    """The root of every error that accel raises on purpose."""
+
+
+class SetupError(AccelError):
+    """A run that could not begin; nothing was started."""
+
+    exit_status = 2
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        return f"{message}; {self.hint}" if self.hint else message
+
+
+class MaskError(SetupError, ValueError):
+    """A mask that names no call, an unknown one, or is not in strace's grammar."""
+
+
+class FilterError(SetupError, ValueError):
+    """A mask that cannot be compiled to a seccomp filter."""
+
+
+class CommandError(SetupError):
+    """A command that cannot be executed: 127 when it was not found, 126 otherwise."""
+
+    def __init__(self, message: str, *, exit_status: int, errno: int = 0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.exit_status = exit_status
+        self.errno = errno
+
+
+class PtraceUnavailable(SetupError):
+    """The kernel refuses to let this process trace that one."""
+
+
+class UnsupportedKernel(SetupError):
+    """The kernel lacks something accel cannot do without."""
+
+
+class TraceeError(AccelError):
+    """A request on a stopped tracee failed."""
+
+    def __init__(self, operation: str, tid: int, cause: str = "") -> None:
+        super().__init__(operation, tid, cause)
+        self.operation = operation
+        self.tid = tid
+
+    def __str__(self) -> str:
+        operation, tid, cause = self.args
+        return f"{operation} failed for tracee {tid}" + (f": {cause}" if cause else "")
+
+
+class TraceeDied(TraceeError):
+    """The tracee was killed while it was stopped (ESRCH, ptrace(2), "Death under ptrace")."""
+
+
+class FaultError(TraceeError):
+    """The tracee's memory at ``address`` is not mapped."""
+
+    def __init__(self, operation: str, tid: int, address: int) -> None:
+        super().__init__(operation, tid, f"bad address {address:#x}")
+        self.address = address
+
+
+class HandlerError(AccelError):
+    """A handler raised; the tracees were killed before this was raised."""
+
+
+class TimeoutExpired(AccelError):
+    """The run did not end in time; the tracees were killed before this was raised."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"the command did not end within {self.seconds:g} seconds"
+
+
+class InternalError(AccelError):
+    """This should never happen: please report it with the command that caused it."""
