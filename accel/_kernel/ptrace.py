@@ -1,0 +1,198 @@
+"""ptrace(2), request by request, under the kernel's names.
+
+Every request but SEIZE needs a tracee that is in a ptrace-stop, and all must come from the thread
+that attached. ESRCH at a stop means that the tracee was killed meanwhile: the caller expects it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from accel._kernel.libc import failure, raw_syscall
+
+__all__ = [
+    "GROUP_STOP_SIGNALS",
+    "Registers",
+    "SyscallInfo",
+    "cont",
+    "detach",
+    "get_event_message",
+    "get_registers",
+    "get_siginfo",
+    "get_syscall_info",
+    "interrupt",
+    "listen",
+    "seize",
+    "set_registers",
+    "set_siginfo",
+    "syscall",
+]
+
+_SYS_PTRACE: Final = 101
+
+# <linux/ptrace.h>
+PTRACE_CONT: Final = 7
+PTRACE_GETREGS: Final = 12
+PTRACE_SETREGS: Final = 13
+PTRACE_DETACH: Final = 17
+PTRACE_SYSCALL: Final = 24
+PTRACE_GETEVENTMSG: Final = 0x4201
+PTRACE_GETSIGINFO: Final = 0x4202
+PTRACE_SETSIGINFO: Final = 0x4203
+PTRACE_SEIZE: Final = 0x4206
+PTRACE_INTERRUPT: Final = 0x4207
+PTRACE_LISTEN: Final = 0x4208
+PTRACE_GET_SYSCALL_INFO: Final = 0x420E
+
+PTRACE_EVENT_FORK: Final = 1
+PTRACE_EVENT_VFORK: Final = 2
+PTRACE_EVENT_CLONE: Final = 3
+PTRACE_EVENT_EXEC: Final = 4
+PTRACE_EVENT_VFORK_DONE: Final = 5
+PTRACE_EVENT_EXIT: Final = 6
+PTRACE_EVENT_SECCOMP: Final = 7
+PTRACE_EVENT_STOP: Final = 128
+
+PTRACE_O_TRACESYSGOOD: Final = 1
+PTRACE_O_TRACEFORK: Final = 1 << PTRACE_EVENT_FORK
+PTRACE_O_TRACEVFORK: Final = 1 << PTRACE_EVENT_VFORK
+PTRACE_O_TRACECLONE: Final = 1 << PTRACE_EVENT_CLONE
+PTRACE_O_TRACEEXEC: Final = 1 << PTRACE_EVENT_EXEC
+PTRACE_O_TRACEEXIT: Final = 1 << PTRACE_EVENT_EXIT
+PTRACE_O_TRACESECCOMP: Final = 1 << PTRACE_EVENT_SECCOMP
+PTRACE_O_EXITKILL: Final = 1 << 20
+
+PTRACE_SYSCALL_INFO_NONE: Final = 0
+PTRACE_SYSCALL_INFO_ENTRY: Final = 1
+PTRACE_SYSCALL_INFO_EXIT: Final = 2
+PTRACE_SYSCALL_INFO_SECCOMP: Final = 3
+
+#: The signals whose PTRACE_EVENT_STOP is a group-stop; SIGTRAP's is not. ptrace(2), "Group-stop".
+GROUP_STOP_SIGNALS: Final = frozenset({19, 20, 21, 22})  # SIGSTOP SIGTSTP SIGTTIN SIGTTOU
+
+
+def _ptrace(request: int, tid: int, addr: int, data: int, what: str) -> int:
+    result: int = raw_syscall(_SYS_PTRACE, request, tid, addr, data, 0, 0)
+    if result == -1:
+        raise failure(what)
+    return result
+
+
+def seize(tid: int, options: int) -> None:
+    """Attach without stopping the tracee; the calling thread becomes its tracer."""
+    _ptrace(PTRACE_SEIZE, tid, 0, options, "PTRACE_SEIZE")
+
+
+def interrupt(tid: int) -> None:
+    """Ask a seized tracee, running or not, for a PTRACE_EVENT_STOP."""
+    _ptrace(PTRACE_INTERRUPT, tid, 0, 0, "PTRACE_INTERRUPT")
+
+
+def cont(tid: int, signal: int = 0) -> None:
+    """Resume until the next event; inject ``signal`` at a signal-delivery-stop."""
+    _ptrace(PTRACE_CONT, tid, 0, signal, "PTRACE_CONT")
+
+
+def syscall(tid: int, signal: int = 0) -> None:
+    """Resume until the next system call boundary or event."""
+    _ptrace(PTRACE_SYSCALL, tid, 0, signal, "PTRACE_SYSCALL")
+
+
+def listen(tid: int) -> None:
+    """Leave a tracee in its group-stop, yet hear of its end."""
+    _ptrace(PTRACE_LISTEN, tid, 0, 0, "PTRACE_LISTEN")
+
+
+def detach(tid: int, signal: int = 0) -> None:
+    """Resume a stopped tracee and let it go."""
+    _ptrace(PTRACE_DETACH, tid, 0, signal, "PTRACE_DETACH")
+
+
+def get_event_message(tid: int) -> int:
+    """Read the number that came with a PTRACE_EVENT stop: a tid, an exit status, RET_DATA."""
+    message = ctypes.c_ulong()
+    _ptrace(PTRACE_GETEVENTMSG, tid, 0, ctypes.addressof(message), "PTRACE_GETEVENTMSG")
+    return message.value
+
+
+@dataclass(frozen=True, slots=True)
+class SyscallInfo:
+    """What PTRACE_GET_SYSCALL_INFO says of a stop (Linux 5.3)."""
+
+    #: PTRACE_SYSCALL_INFO_NONE, _ENTRY, _EXIT or _SECCOMP.
+    op: int
+    #: The AUDIT_ARCH_* word of the call.
+    arch: int
+    instruction_pointer: int
+    #: At an entry or seccomp stop.
+    number: int = -1
+    arguments: tuple[int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0)
+    #: At a seccomp stop: the 16 bits of SECCOMP_RET_DATA.
+    ret_data: int = 0
+    #: At an exit stop: the raw signed return value.
+    result: int = 0
+
+
+_HEADER = struct.Struct("=B3xIQQ")
+_ENTRY = struct.Struct("=q6Q")
+_RET_DATA = struct.Struct("=I")
+_RESULT = struct.Struct("=q")
+_INFO_SIZE = 88
+
+
+def get_syscall_info(tid: int) -> SyscallInfo:
+    """Tell which kind of stop this is and what the call is; one ptrace call."""
+    buffer = ctypes.create_string_buffer(_INFO_SIZE)
+    address = ctypes.addressof(buffer)
+    _ptrace(PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, address, "PTRACE_GET_SYSCALL_INFO")
+    op, arch, ip, _sp = _HEADER.unpack_from(buffer)
+    if op == PTRACE_SYSCALL_INFO_EXIT:
+        return SyscallInfo(op, arch, ip, result=_RESULT.unpack_from(buffer, 24)[0])
+    if op == PTRACE_SYSCALL_INFO_NONE:
+        return SyscallInfo(op, arch, ip)
+    number, *arguments = _ENTRY.unpack_from(buffer, 24)
+    data = _RET_DATA.unpack_from(buffer, 80)[0] if op == PTRACE_SYSCALL_INFO_SECCOMP else 0
+    return SyscallInfo(op, arch, ip, number, tuple(arguments), data)
+
+
+class Registers(ctypes.Structure):
+    """struct user_regs_struct of <sys/user.h> for x86_64; a 32-bit tracee fills it as well."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_ulonglong)
+        for name in (
+            "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp"
+            " ss fs_base gs_base ds es fs gs"
+        ).split()
+    )
+
+
+def get_registers(tid: int) -> Registers:
+    """Read the general registers; one ptrace call."""
+    registers = Registers()
+    _ptrace(PTRACE_GETREGS, tid, 0, ctypes.addressof(registers), "PTRACE_GETREGS")
+    return registers
+
+
+def set_registers(tid: int, registers: Registers) -> None:
+    """Write the general registers; one ptrace call."""
+    _ptrace(PTRACE_SETREGS, tid, 0, ctypes.addressof(registers), "PTRACE_SETREGS")
+
+
+_SIGINFO_SIZE = 128
+
+
+def get_siginfo(tid: int) -> bytes:
+    """Read the 128 bytes of siginfo_t at a signal-delivery-stop; EINVAL at a group-stop."""
+    buffer = ctypes.create_string_buffer(_SIGINFO_SIZE)
+    _ptrace(PTRACE_GETSIGINFO, tid, 0, ctypes.addressof(buffer), "PTRACE_GETSIGINFO")
+    return buffer.raw
+
+
+def set_siginfo(tid: int, siginfo: bytes) -> None:
+    """Replace the siginfo_t that will be delivered."""
+    buffer = ctypes.create_string_buffer(siginfo, _SIGINFO_SIZE)
+    _ptrace(PTRACE_SETSIGINFO, tid, 0, ctypes.addressof(buffer), "PTRACE_SETSIGINFO")

@@ -1,0 +1,23 @@
+"""wait(2) for the children and tracees of the calling thread, and no others."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+__all__ = ["WSTOPPED_EVENT_SHIFT", "wait_any"]
+
+_WALL: Final = 0x4000_0000
+_WNOTHREAD: Final = 0x2000_0000
+
+#: A stop's status holds its PTRACE_EVENT above the signal: status >> 16.
+WSTOPPED_EVENT_SHIFT: Final = 16
+
+
+def wait_any() -> tuple[int, int]:
+    """Wait for the next change of any tracee of this thread; return (tid, status).
+
+    __WNOTHREAD leaves the children of the host's other threads alone; __WALL includes threads.
+    Raise ChildProcessError when the thread has neither children nor tracees.
+    """
+    return os.waitpid(-1, _WALL | _WNOTHREAD)

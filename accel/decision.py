@@ -1,0 +1,103 @@
+"""What the tracer answers: which of START, CALL and EXIT happen, and with which value."""
+
+from __future__ import annotations
+
+import errno as _errno
+from dataclasses import dataclass
+
+__all__ = ["Decision"]
+
+_MAX_ERRNO = 4095
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One of the eight combinations of START, CALL and EXIT, from the thread of 2008.
+
+    START is the stop before the call, CALL the call itself, EXIT the stop after it. Make one with a
+    factory below; each names its combination.
+    """
+
+    start: bool
+    call: bool
+    exit: bool
+    #: What the tracee sees returned where the call does not run: a result, or -errno.
+    value: int | None = None
+
+    @classmethod
+    def inspect(cls) -> Decision:
+        """Run the call and stop again after it (0: two stops)."""
+        return cls(start=True, call=True, exit=True)
+
+    @classmethod
+    def resume(cls) -> Decision:
+        """Run the call and do not stop after it (1, SKIPEXIT: one stop)."""
+        return cls(start=True, call=True, exit=False)
+
+    @classmethod
+    def skip(cls, value: int = 0, *, inspect: bool = False) -> Decision:
+        """Do not run the call; it returns ``value`` (3, SKIPCALL: one stop; 2 with ``inspect``).
+
+        A constant ``value`` from -4095 to 0 that needs no inspection is answered in the filter.
+        """
+        if not -(1 << 63) <= value < 1 << 64:
+            raise ValueError(f"a result has 64 bits, {value} does not fit")
+        return cls(start=True, call=False, exit=inspect, value=value)
+
+    @classmethod
+    def fail(cls, errno: int) -> Decision:
+        """Do not run the call; it fails with ``errno`` (3)."""
+        if not 0 < errno <= _MAX_ERRNO:
+            raise ValueError(f"an errno is a number from 1 to {_MAX_ERRNO}, not {errno}")
+        return cls(start=True, call=False, exit=False, value=-errno)
+
+    @classmethod
+    def exit_only(cls) -> Decision:
+        """Run the call and stop only after it (4: one stop)."""
+        return cls(start=False, call=True, exit=True)
+
+    @classmethod
+    def allow(cls) -> Decision:
+        """Run the call without any stop (5: no stop)."""
+        return cls(start=False, call=True, exit=False)
+
+    @classmethod
+    def emulate(cls) -> Decision:
+        """Stop once, instead of the call (6, PTRACE_SYSEMU: one stop)."""
+        return cls(start=False, call=False, exit=True)
+
+    @classmethod
+    def nullify(cls, errno: int = 0) -> Decision:
+        """Do not run the call, nor stop (7: no stop): it returns 0, or fails with ``errno``."""
+        if not 0 <= errno <= _MAX_ERRNO:
+            raise ValueError(f"an errno is a number from 0 to {_MAX_ERRNO}, not {errno}")
+        return cls(start=False, call=False, exit=False, value=-errno)
+
+    @property
+    def combination(self) -> int:
+        """The number that the thread gave this combination: 0 to 7."""
+        return (not self.start) * 4 + (not self.call) * 2 + (not self.exit)
+
+    @property
+    def constant_errno(self) -> int | None:
+        """The errno with which SECCOMP_RET_ERRNO can answer; 0 means "returned 0"."""
+        if self.call or self.exit or self.value is None or not -_MAX_ERRNO <= self.value <= 0:
+            return None
+        return -self.value
+
+    def __str__(self) -> str:
+        name = ("inspect", "resume", "skip", "skip", "exit_only", "allow", "emulate", "nullify")[
+            self.combination
+        ]
+        if name == "nullify":
+            return f"nullify({_error_name(-(self.value or 0))})" if self.value else "nullify()"
+        if name != "skip":
+            return f"{name}()"
+        value = self.value or 0
+        if not self.exit and -_MAX_ERRNO <= value < 0:
+            return f"fail({_error_name(-value)})"
+        return f"skip({value}{', inspect=True' if self.exit else ''})"
+
+
+def _error_name(number: int) -> str:
+    return _errno.errorcode.get(number, str(number))

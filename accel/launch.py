@@ -1,0 +1,237 @@
+"""What a start is made of: the command, its surroundings, and the steps of the child.
+
+Everything is resolved and allocated here, before the child exists; see ``_kernel.spawn``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from accel._kernel import spawn
+from accel.errors import CommandError, SetupError
+from bpf import FilterMemory, Program, needs_no_new_privs
+
+__all__ = ["DEVNULL", "PIPE", "STDOUT", "Command", "Redirection", "exec_failure", "prepare"]
+
+#: What may stand for one of the three standard streams, as in ``subprocess``.
+Redirection = None | int | IO[bytes] | IO[str]
+
+_SYS_READ, _SYS_CLOSE, _SYS_DUP2, _SYS_EXECVE, _SYS_CHDIR = 0, 3, 33, 59, 80
+_SYS_RT_SIGPROCMASK, _SYS_FCNTL, _SYS_PRCTL, _SYS_SECCOMP, _SYS_CLOSE_RANGE = 14, 72, 157, 317, 436
+_PR_SET_NO_NEW_PRIVS = 38
+_SECCOMP_SET_MODE_FILTER = 1
+_CLOSE_RANGE_CLOEXEC = 4
+_SIG_SETMASK = 2
+_FIRST_FREE = 3
+#: As in ``subprocess``, whose import would cost more than the rest of this module.
+PIPE, STDOUT, DEVNULL = -1, -2, -3
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command with its surroundings, in the terms of ``subprocess.Popen``."""
+
+    argv: tuple[bytes, ...]
+    env: Mapping[bytes, bytes] | None = None
+    cwd: bytes | None = None
+    stdin: Redirection = None
+    stdout: Redirection = None
+    stderr: Redirection = None
+    close_fds: bool = True
+    pass_fds: tuple[int, ...] = ()
+    #: Signals that the command starts with blocked; the caller's own unless given.
+    signal_mask: frozenset[int] = field(default_factory=lambda: current_signal_mask())
+
+    @property
+    def environment(self) -> Mapping[bytes, bytes]:
+        """The variables the command gets: its own, or the host's as they are now."""
+        return os.environb if self.env is None else self.env
+
+    def resolve(self) -> bytes:
+        """Find the program as execvp(3) does; raise CommandError (127 not found, 126 refused)."""
+        name = self.argv[0]
+        shown = os.fsdecode(name)
+        if b"/" in name:
+            candidates = [name]
+        else:
+            path = self.environment.get(b"PATH", os.fsencode(os.defpath))
+            candidates = [os.path.join(entry or b".", name) for entry in path.split(b":")]
+        refused = ""
+        for candidate in candidates:
+            reason = _refusal(os.path.join(self.cwd or b"", candidate))
+            if not reason:
+                return candidate
+            if reason != "not found":
+                refused = refused or reason
+        if refused:
+            raise CommandError(
+                f"{shown}: {refused}", exit_status=126, errno=errno.EACCES,
+                hint="name an executable file",
+            )
+        hint = "check the path" if b"/" in name else "check the spelling, or give its path"
+        raise CommandError(
+            f"{shown}: command not found", exit_status=127, errno=errno.ENOENT, hint=hint
+        )
+
+
+def current_signal_mask() -> frozenset[int]:
+    """Tell which signals the calling thread blocks."""
+    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+def _refusal(path: bytes) -> str:
+    """Say why ``path`` cannot be executed; empty when it can."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return "not found"
+    except OSError as error:
+        return error.strerror or "cannot be examined"
+    if stat.S_ISDIR(mode):
+        return "is a directory"
+    if not stat.S_ISREG(mode) or not os.access(path, os.X_OK):
+        return "permission denied (is it executable?)"
+    return ""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """The steps of a start, and all memory they point into."""
+
+    steps: tuple[spawn.Step, ...]
+    #: The end of the pipe that releases the child once it is attached to.
+    release: int
+    _keep: tuple[object, ...]
+
+
+@contextlib.contextmanager
+def prepare(command: Command, program: Program | None) -> Iterator[Prepared]:
+    """Make the steps that turn a new child into ``command`` under the filter ``program``.
+
+    Descriptors are closed when the block is left. The child first waits for a byte on a pipe: when
+    the tracer dies before it has attached, the pipe ends and so does the child.
+    """
+    path = command.resolve()
+    with contextlib.ExitStack() as stack:
+        waiting, release = _high_pipe(stack)
+        streams = _streams(command, stack)
+        byte = ctypes.create_string_buffer(1)
+        steps = [
+            spawn.call("close", _SYS_CLOSE, release),
+            spawn.call("read", _SYS_READ, waiting, ctypes.addressof(byte), 1, minimum=1),
+            *(spawn.call("dup2", _SYS_DUP2, source, target) for target, source in streams.items()),
+        ]
+        keep: list[object] = [byte]
+        if command.cwd is not None:
+            keep.append(ctypes.create_string_buffer(command.cwd))
+            steps.append(spawn.call("chdir", _SYS_CHDIR, ctypes.addressof(keep[-1])))
+        # Python ignores these two for itself; no command expects it (subprocess: restore_signals).
+        steps += [spawn.default_action(number) for number in (signal.SIGPIPE, signal.SIGXFSZ)]
+        if command.close_fds:
+            steps += _close_ranges(command.pass_fds)
+        steps += [spawn.call("pass_fds", _SYS_FCNTL, fd, fcntl.F_SETFD, 0) for fd in command.pass_fds]
+        steps += _signal_mask(command.signal_mask, keep)
+        if program is not None:
+            steps += _filter(program, keep)
+        steps.append(_execve(path, command, keep))
+        yield Prepared(tuple(steps), release, tuple(keep))
+
+
+def _high_pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
+    """Make a close-on-exec pipe whose ends are not 0, 1 or 2, which the child redirects."""
+    ends = []
+    for end in os.pipe2(os.O_CLOEXEC):
+        high = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+        os.close(end)
+        stack.callback(os.close, high)
+        ends.append(high)
+    return ends[0], ends[1]
+
+
+def _streams(command: Command, stack: contextlib.ExitStack) -> dict[int, int]:
+    """Map each redirected standard stream to a descriptor of the host that is not below 3."""
+    streams: dict[int, int] = {}
+    for target, wanted in enumerate((command.stdin, command.stdout, command.stderr)):
+        if wanted is None:
+            continue
+        if wanted == STDOUT:
+            if target != 2:
+                raise SetupError("STDOUT can stand for stderr only")
+            source = streams.get(1, 1)
+        elif wanted == DEVNULL:
+            source = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            stack.callback(os.close, source)
+        elif isinstance(wanted, int):
+            source = wanted
+        else:
+            source = wanted.fileno()
+        try:
+            high = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+        except OSError as error:
+            name = ("stdin", "stdout", "stderr")[target]
+            raise SetupError(f"{name}: {error.strerror} ({source})") from error
+        stack.callback(os.close, high)
+        streams[target] = high
+    return streams
+
+
+def _close_ranges(pass_fds: Sequence[int]) -> list[spawn.Step]:
+    """Close at exec all descriptors but the standard streams and ``pass_fds`` (Linux 5.11)."""
+    bounds = [_FIRST_FREE - 1, *sorted({fd for fd in pass_fds if fd >= _FIRST_FREE}), 0xFFFF_FFFF]
+    return [
+        spawn.call("close_range", _SYS_CLOSE_RANGE, low + 1, high - 1, _CLOSE_RANGE_CLOEXEC)
+        for low, high in zip(bounds, bounds[1:], strict=False)
+        if low + 1 <= high - 1
+    ]
+
+
+def _signal_mask(signals: frozenset[int], keep: list[object]) -> list[spawn.Step]:
+    mask = ctypes.c_uint64(sum(1 << (number - 1) for number in signals))
+    keep.append(mask)
+    address = ctypes.addressof(mask)
+    return [spawn.call("sigprocmask", _SYS_RT_SIGPROCMASK, _SIG_SETMASK, address, 0, 8)]
+
+
+def _filter(program: Program, keep: list[object]) -> list[spawn.Step]:
+    memory = FilterMemory(program)
+    keep.append(memory)
+    steps = [spawn.call("seccomp", _SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, memory.address)]
+    if needs_no_new_privs():
+        steps.insert(0, spawn.call("no_new_privs", _SYS_PRCTL, _PR_SET_NO_NEW_PRIVS, 1))
+    return steps
+
+
+def _execve(path: bytes, command: Command, keep: list[object]) -> spawn.Step:
+    variables = [name + b"=" + value for name, value in command.environment.items()]
+    program = ctypes.create_string_buffer(path)
+    vectors = [
+        (ctypes.c_char_p * (len(strings) + 1))(*strings, None)
+        for strings in (command.argv, variables)
+    ]
+    keep += [program, *vectors]
+    return spawn.call("execve", _SYS_EXECVE, *map(ctypes.addressof, (program, *vectors)))
+
+
+def exec_failure(command: Command, step: spawn.Step, error: int) -> SetupError:
+    """Turn the step that failed in the child into the error to raise."""
+    reason = os.strerror(error)
+    shown = os.fsdecode(command.argv[0])
+    if step.name == "chdir":
+        return SetupError(f"cannot enter directory {os.fsdecode(command.cwd or b'')}: {reason}")
+    if step.name == "execve":
+        hint = {
+            errno.ENOENT: "does the interpreter of its first line exist?",
+            errno.ENOEXEC: "a script needs a first line such as #!/bin/sh",
+            errno.E2BIG: "arguments and environment are too long",
+        }.get(error, "name an executable file")
+        return CommandError(f"{shown}: {reason}", exit_status=126, errno=error, hint=hint)
+    return SetupError(f"cannot start {shown}: {step.name}: {reason}")

@@ -1,0 +1,253 @@
+"""What the kernel reported, as values: the closed set of stops, and the two ways to end.
+
+A stop is *live* while its handler runs: only then can tracee memory be read through it. A stop that
+was taken from ``Tracer.exits()`` is a snapshot: its text was decoded when it happened.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from accel.abi import Abi
+from accel.call import Call, Memory
+from accel.signatures import signature
+
+__all__ = [
+    "Arguments",
+    "EventStop",
+    "Exited",
+    "GroupStop",
+    "Killed",
+    "SignalDeliveryStop",
+    "Stop",
+    "SyscallEntryStop",
+    "SyscallExitStop",
+]
+
+_PATH_MAX = 4096
+_ERESTART = range(-516, -511)
+
+
+class Arguments(Sequence[int]):
+    """The arguments of a call: ``args.fd`` by the kernel's names, ``args[0]`` raw.
+
+    A named one has its C type's width and sign; ``args[i]`` is the register, unsigned.
+    """
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __getitem__(self, index: int) -> int:  # type: ignore[override]  # no slices: six numbers
+        return self._call.arguments[index]
+
+    def __len__(self) -> int:
+        return len(self._call.arguments)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._call.arguments)
+
+    def __getattr__(self, name: str) -> int:
+        arguments = signature(self._call.abi, self._call.name)
+        for argument, value in zip(arguments, self._call.arguments, strict=False):
+            if argument.name == name:
+                return argument.value(value)
+        known = ", ".join(argument.name for argument in arguments) or "none by name"
+        raise AttributeError(f"{self._call.name} has no argument {name!r}; it has {known}")
+
+    def __repr__(self) -> str:
+        return f"Arguments({', '.join(f'{value:#x}' for value in self)})"
+
+
+class _OfCall:
+    """What entry and exit stops share."""
+
+    __slots__ = ()
+    call: Call
+
+    @property
+    def tid(self) -> int:
+        """The thread that made the call."""
+        return self.call.tid
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self.call.pid
+
+    @property
+    def abi(self) -> Abi:
+        """The ABI the call was made in."""
+        return self.call.abi
+
+    @property
+    def number(self) -> int:
+        """The call's number in that ABI."""
+        return self.call.number
+
+    @property
+    def name(self) -> str:
+        """The call's name in that ABI."""
+        return self.call.name
+
+    @property
+    def args(self) -> Arguments:
+        """The arguments, by name or number."""
+        return Arguments(self.call)
+
+
+@dataclass(frozen=True, slots=True)
+class SyscallEntryStop(_OfCall):
+    """A tracee is about to make a call (a seccomp-stop or a syscall-entry-stop)."""
+
+    call: Call
+    memory: Memory = field(repr=False, compare=False)
+    #: CLOCK_MONOTONIC, nanoseconds.
+    time_ns: int = 0
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read tracee memory, less than ``size`` where it ends; while the stop is live.
+
+        Another thread of the tracee can change the memory before the kernel reads it: judging it
+        and then letting the call run is a race. Cost: one process_vm_readv(2).
+        """
+        return self.memory.read(address, size)
+
+    def read_string(self, address: int, limit: int = _PATH_MAX) -> bytes:
+        """Read a C string of at most ``limit`` bytes, without its NUL; see ``read`` for the race."""
+        return read_string(self.memory, address, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class SyscallExitStop(_OfCall):
+    """A call has returned; ``result`` is None when it never does (exit_group, a killed thread)."""
+
+    call: Call
+    #: The raw signed return value; -errno on failure; None: the call never returned.
+    result: int | None
+    memory: Memory = field(repr=False, compare=False)
+    #: CLOCK_MONOTONIC, nanoseconds.
+    entered_ns: int = 0
+    time_ns: int = 0
+    #: Whether the tracer answered instead of the kernel.
+    injected: bool = False
+    #: strace's line, in snapshots.
+    text: str = ""
+    #: Replaces the result that the tracee sees; while the stop is live, in a handler.
+    _set_result: Callable[[int], None] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def error(self) -> str | None:
+        """The errno's name if the call failed; None otherwise."""
+        if self.result is None or not -4095 <= self.result < 0:
+            return None
+        if self.result in _ERESTART:
+            return "ERESTART"
+        return errno.errorcode.get(-self.result, str(-self.result))
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read tracee memory as the call left it; while the stop is live."""
+        return self.memory.read(address, size)
+
+    def read_string(self, address: int, limit: int = _PATH_MAX) -> bytes:
+        """Read a C string of at most ``limit`` bytes, without its NUL."""
+        return read_string(self.memory, address, limit)
+
+    def set_result(self, value: int) -> None:
+        """Let the tracee see ``value`` returned; in an exit handler. Two ptrace calls."""
+        if self._set_result is None:
+            raise RuntimeError("the stop is over: the tracee has its result")
+        self._set_result(value)
+
+    def __str__(self) -> str:
+        return self.text or f"[{self.tid}] {self.name}(...) = {self.result}"
+
+
+@dataclass(frozen=True, slots=True)
+class SignalDeliveryStop:
+    """A signal is about to be delivered, and will be, unchanged."""
+
+    tid: int
+    pid: int
+    signal: int
+    #: The kernel's siginfo_t, 128 bytes; empty if it could not be read.
+    siginfo: bytes = field(repr=False)
+    time_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStop:
+    """A tracee was stopped by a stop signal, and stays stopped until SIGCONT."""
+
+    tid: int
+    pid: int
+    signal: int
+    time_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventStop:
+    """Something that is neither call nor signal: see ``event``."""
+
+    tid: int
+    pid: int
+    #: "exec", "fork", "vfork", "clone", "attached", "superseded" or "blind-spot".
+    event: str
+    #: The new tid of fork, vfork and clone; the former tid of an exec or of what it superseded.
+    message: int = 0
+    #: What a blind spot hides.
+    detail: str = ""
+    time_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A tracee ended by itself."""
+
+    tid: int
+    pid: int
+    status: int
+    time_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """A tracee ended by a signal."""
+
+    tid: int
+    pid: int
+    signal: int
+    core_dumped: bool = False
+    time_ns: int = 0
+
+    def __str__(self) -> str:
+        return f"[{self.tid}] killed by {signal.Signals(self.signal).name}"
+
+
+Stop: TypeAlias = (
+    SyscallEntryStop
+    | SyscallExitStop
+    | SignalDeliveryStop
+    | GroupStop
+    | EventStop
+    | Exited
+    | Killed
+)
+
+
+def read_string(memory: Memory, address: int, limit: int) -> bytes:
+    """Read up to the NUL, the limit or the end of the mapping; a page at a time, as it is cheap."""
+    found = b""
+    while len(found) < limit:
+        to_page_end = _PATH_MAX - (address + len(found)) % _PATH_MAX
+        part = memory.read(address + len(found), min(limit - len(found), to_page_end))
+        text, nul, _rest = part.partition(b"\0")
+        found += text
+        if nul or not part:
+            break
+    return found

@@ -1,0 +1,153 @@
+"""One traced thread: what the tracer remembers of it, its registers, its memory."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from accel._kernel import memory as _memory
+from accel._kernel import ptrace
+from accel.abi import Abi
+from accel.call import Call
+from accel.decision import Decision
+from accel.errors import FaultError, TraceeDied, TraceeError
+
+__all__ = ["PendingCall", "StopMemory", "Tracee", "process_of"]
+
+_NO_SYSTEM_CALL = 0xFFFF_FFFF_FFFF_FFFF
+
+
+@dataclass(slots=True)
+class PendingCall:
+    """A call between its entry-stop and its end; ``decision.exit`` says if a stop will end it."""
+
+    call: Call
+    decision: Decision
+    entered_ns: int
+
+
+class Tracee:
+    """A thread that this tracer attached to; the state between its stops."""
+
+    __slots__ = ("attaching", "pending", "pid", "started", "stop_number", "tid")
+
+    def __init__(self, tid: int, pid: int, *, started: bool = True) -> None:
+        self.tid = tid
+        self.pid = pid
+        #: False until the command has executed: stops of the launching child are not the user's.
+        self.started = started
+        #: True between PTRACE_SEIZE and the first stop of a thread that ran before.
+        self.attaching = False
+        self.pending: PendingCall | None = None
+        #: Grows at every resumption: what was learnt at a stop is void after it.
+        self.stop_number = 0
+
+    def request(self, what: Callable[..., object], *arguments: object) -> object:
+        """Make a ptrace request; raise TraceeDied if the tracee was killed meanwhile."""
+        try:
+            return what(self.tid, *arguments)
+        except ProcessLookupError:
+            # ESRCH in a valid stop means SIGKILL, ptrace(2) "Death under ptrace".
+            raise TraceeDied(what.__name__, self.tid) from None
+        except OSError as error:
+            raise TraceeError(what.__name__, self.tid, error.strerror or "") from error
+
+    def resume(self, *, to_syscall: bool, signal: int = 0) -> None:
+        """Let it run: to the next event or, with ``to_syscall``, at most to a call's boundary."""
+        self.stop_number += 1
+        self.request(ptrace.syscall if to_syscall else ptrace.cont, signal)
+
+    def skip_call(self, value: int) -> None:
+        """Make the kernel run no call and return ``value``, at an entry- or seccomp-stop.
+
+        The number becomes -1, which no filter judges again (kernel/seccomp.c), and the result is
+        set at once, since no exit-stop may follow. Two ptrace calls.
+        """
+        registers = self._registers()
+        registers.orig_rax = _NO_SYSTEM_CALL
+        registers.rax = value & 0xFFFF_FFFF_FFFF_FFFF
+        self.request(ptrace.set_registers, registers)
+
+    def set_result(self, value: int) -> None:
+        """Replace the result at an exit-stop. Two ptrace calls."""
+        registers = self._registers()
+        registers.rax = value & 0xFFFF_FFFF_FFFF_FFFF
+        self.request(ptrace.set_registers, registers)
+
+    def set_argument(self, abi: Abi, index: int, value: int) -> None:
+        """Replace one argument of the call that is about to run. Two ptrace calls."""
+        registers = self._registers()
+        setattr(registers, _ARGUMENT_REGISTERS[abi][index], value)
+        self.request(ptrace.set_registers, registers)
+
+    def _registers(self) -> ptrace.Registers:
+        registers = self.request(ptrace.get_registers)
+        assert isinstance(registers, ptrace.Registers)
+        return registers
+
+
+# syscall(2), "Architecture calling conventions".
+_X86_64_ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
+_ARGUMENT_REGISTERS = {
+    Abi.X86_64: _X86_64_ARGUMENTS,
+    Abi.X32: _X86_64_ARGUMENTS,
+    Abi.I386: ("rbx", "rcx", "rdx", "rsi", "rdi", "rbp"),
+}
+
+
+class StopMemory:
+    """The memory of a tracee during one stop; a read after it raises RuntimeError."""
+
+    __slots__ = ("_stop_number", "_tracee")
+
+    def __init__(self, tracee: Tracee) -> None:
+        self._tracee = tracee
+        self._stop_number = tracee.stop_number
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read up to ``size`` bytes, fewer where the memory ends. One process_vm_readv(2)."""
+        tid = self._live()
+        try:
+            return _memory.read(tid, address, size)
+        except ProcessLookupError:
+            raise TraceeDied("process_vm_readv", tid) from None
+        except OSError as error:
+            if error.errno in (errno.ENOSYS, errno.EPERM):
+                # A kernel or container without the call: the file is slower, not different.
+                return _read_from_file(tid, address, size)
+            raise TraceeError("process_vm_readv", tid, error.strerror or "") from error
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write ``data``; raise FaultError where memory is missing or read-only."""
+        tid = self._live()
+        if _memory.write(tid, address, data) != len(data):
+            raise FaultError("process_vm_writev", tid, address)
+
+    def _live(self) -> int:
+        if self._tracee.stop_number != self._stop_number:
+            raise RuntimeError("the stop is over: read tracee memory while its handler runs")
+        return self._tracee.tid
+
+
+def _read_from_file(tid: int, address: int, size: int) -> bytes:
+    try:
+        with open(f"/proc/{tid}/mem", "rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, address)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return b""
+        raise TraceeError("/proc/pid/mem", tid, error.strerror or "") from error
+
+
+def process_of(tid: int) -> int:
+    """Tell the thread group of a thread; the tid itself when the thread is already gone."""
+    try:
+        with open(f"/proc/{tid}/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"Tgid:"):
+                    return int(line.split()[1])
+    except OSError:
+        pass
+    return tid
