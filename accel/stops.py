@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call, Memory
-from accel.signatures import signature
+from accel.roles import signature
+from accel.scalars import value_of
 
 __all__ = [
     "Arguments",
@@ -56,7 +57,7 @@ class Arguments(Sequence[int]):
         arguments = signature(self._call.abi, self._call.name)
         for argument, value in zip(arguments, self._call.arguments, strict=False):
             if argument.name == name:
-                return argument.value(value)
+                return value_of(argument, self._call.abi, value)
         known = ", ".join(argument.name for argument in arguments) or "none by name"
         raise AttributeError(f"{self._call.name} has no argument {name!r}; it has {known}")
 
@@ -138,8 +139,6 @@ class SyscallExitStop(_OfCall):
     injected: bool = False
     #: strace's line, in snapshots.
     text: str = ""
-    #: Replaces the result that the tracee sees; while the stop is live, in a handler.
-    _set_result: Callable[[int], None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def error(self) -> str | None:
@@ -157,12 +156,6 @@ class SyscallExitStop(_OfCall):
     def read_string(self, address: int, limit: int = _PATH_MAX) -> bytes:
         """Read a C string of at most ``limit`` bytes, without its NUL."""
         return read_string(self.memory, address, limit)
-
-    def set_result(self, value: int) -> None:
-        """Let the tracee see ``value`` returned; in an exit handler. Two ptrace calls."""
-        if self._set_result is None:
-            raise RuntimeError("the stop is over: the tracee has its result")
-        self._set_result(value)
 
     def __str__(self) -> str:
         return self.text or f"[{self.tid}] {self.name}(...) = {self.result}"

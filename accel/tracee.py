@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
 
 from accel._kernel import memory as _memory
 from accel._kernel import ptrace
@@ -16,12 +17,15 @@ from accel.errors import FaultError, TraceeDied, TraceeError
 
 __all__ = ["PendingCall", "StopMemory", "Tracee", "process_of"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _NO_SYSTEM_CALL = 0xFFFF_FFFF_FFFF_FFFF
 
 
 @dataclass(slots=True)
 class PendingCall:
-    """A call between its entry-stop and its end; ``decision.exit`` says if a stop will end it."""
+    """A call between its entry-stop and its exit-stop, and what was decided on it."""
 
     call: Call
     decision: Decision
@@ -44,20 +48,54 @@ class Tracee:
         #: Grows at every resumption: what was learnt at a stop is void after it.
         self.stop_number = 0
 
-    def request(self, what: Callable[..., object], *arguments: object) -> object:
+    def request(
+        self, what: Callable[Concatenate[int, P], R], *arguments: P.args, **named: P.kwargs
+    ) -> R:
         """Make a ptrace request; raise TraceeDied if the tracee was killed meanwhile."""
         try:
-            return what(self.tid, *arguments)
+            return what(self.tid, *arguments, **named)
         except ProcessLookupError:
             # ESRCH in a valid stop means SIGKILL, ptrace(2) "Death under ptrace".
             raise TraceeDied(what.__name__, self.tid) from None
         except OSError as error:
             raise TraceeError(what.__name__, self.tid, error.strerror or "") from error
 
+    @property
+    def awaits_exit(self) -> bool:
+        """Whether a call is pending that ends with an exit-stop."""
+        return self.pending is not None
+
+    def renamed(self, tid: int) -> None:
+        """Take the thread group leader's tid, as execve(2) made this thread do."""
+        self.tid = tid
+        self.stop_number += 1
+
     def resume(self, *, to_syscall: bool, signal: int = 0) -> None:
         """Let it run: to the next event or, with ``to_syscall``, at most to a call's boundary."""
         self.stop_number += 1
         self.request(ptrace.syscall if to_syscall else ptrace.cont, signal)
+
+    def listen(self) -> None:
+        """Leave it in its group-stop. One ptrace call."""
+        self.stop_number += 1
+        self.request(ptrace.listen)
+
+    def detach(self, signal: int) -> None:
+        """Let it go, with the signal that its stop was for. One ptrace call."""
+        self.stop_number += 1
+        self.request(ptrace.detach, signal)
+
+    def syscall_info(self) -> ptrace.SyscallInfo:
+        """Ask which kind of stop this is and for which call. One ptrace call."""
+        return self.request(ptrace.get_syscall_info)
+
+    def event_message(self) -> int:
+        """Read the number that came with an event-stop. One ptrace call."""
+        return self.request(ptrace.get_event_message)
+
+    def siginfo(self) -> bytes:
+        """Read the siginfo_t of a signal-delivery-stop. One ptrace call."""
+        return self.request(ptrace.get_siginfo)
 
     def skip_call(self, value: int) -> None:
         """Make the kernel run no call and return ``value``, at an entry- or seccomp-stop.
@@ -65,27 +103,22 @@ class Tracee:
         The number becomes -1, which no filter judges again (kernel/seccomp.c), and the result is
         set at once, since no exit-stop may follow. Two ptrace calls.
         """
-        registers = self._registers()
+        registers = self.request(ptrace.get_registers)
         registers.orig_rax = _NO_SYSTEM_CALL
         registers.rax = value & 0xFFFF_FFFF_FFFF_FFFF
         self.request(ptrace.set_registers, registers)
 
     def set_result(self, value: int) -> None:
         """Replace the result at an exit-stop. Two ptrace calls."""
-        registers = self._registers()
+        registers = self.request(ptrace.get_registers)
         registers.rax = value & 0xFFFF_FFFF_FFFF_FFFF
         self.request(ptrace.set_registers, registers)
 
     def set_argument(self, abi: Abi, index: int, value: int) -> None:
         """Replace one argument of the call that is about to run. Two ptrace calls."""
-        registers = self._registers()
+        registers = self.request(ptrace.get_registers)
         setattr(registers, _ARGUMENT_REGISTERS[abi][index], value)
         self.request(ptrace.set_registers, registers)
-
-    def _registers(self) -> ptrace.Registers:
-        registers = self.request(ptrace.get_registers)
-        assert isinstance(registers, ptrace.Registers)
-        return registers
 
 
 # syscall(2), "Architecture calling conventions".

@@ -59,7 +59,8 @@ def read(tid: int, address: int, size: int) -> bytes:
     if size <= 0 or not _is_address(address, size):
         return b""
     buffer = ctypes.create_string_buffer(min(size, (_MAX_VECTORS - 1) * PAGE_SIZE))
-    return buffer.raw[: _transfer(_SYS_PROCESS_VM_READV, tid, buffer, address)]
+    moved = _transfer(_SYS_PROCESS_VM_READV, tid, buffer, address)
+    return buffer.raw[:moved]
 
 
 def write(tid: int, address: int, data: bytes) -> int:

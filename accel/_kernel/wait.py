@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-__all__ = ["WSTOPPED_EVENT_SHIFT", "wait_any"]
+__all__ = ["WSTOPPED_EVENT_SHIFT", "wait_any", "wait_for"]
 
 _WALL: Final = 0x4000_0000
 _WNOTHREAD: Final = 0x2000_0000
@@ -21,3 +21,8 @@ def wait_any() -> tuple[int, int]:
     Raise ChildProcessError when the thread has neither children nor tracees.
     """
     return os.waitpid(-1, _WALL | _WNOTHREAD)
+
+
+def wait_for(pid: int) -> int:
+    """Wait for the end of one child of any kind; return its status."""
+    return os.waitpid(pid, _WALL)[1]

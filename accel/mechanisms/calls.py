@@ -1,0 +1,111 @@
+"""One call from its first stop to its end: decide, count, report."""
+
+from __future__ import annotations
+
+from time import monotonic_ns
+from typing import Final
+
+from accel._kernel import ptrace
+from accel.abi import Abi
+from accel.call import Call
+from accel.decision import Decision
+from accel.mechanisms.contract import Observer, Policy, RuleNumber
+from accel.result import CallCounter
+from accel.stops import EventStop, SyscallEntryStop, SyscallExitStop
+from accel.tracee import PendingCall, StopMemory, Tracee
+
+__all__ = ["Calls", "call_of"]
+
+#: Calls through the vsyscall page are emulated: no exit-stop follows. seccomp_filter.rst, "Caveats".
+_VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
+
+
+class Calls:
+    """The calls that stopped; those that have not ended are remembered by their tracees."""
+
+    def __init__(self, policy: Policy, observe: Observer) -> None:
+        self.counters: dict[tuple[Abi, int], CallCounter] = {}
+        self._policy = policy
+        #: Who is told of every stop.
+        self.observe = observe
+
+    def enter(self, tracee: Tracee, call: Call, rule: RuleNumber) -> None:
+        """Answer a call at its entry- or seccomp-stop; the caller then resumes the tracee."""
+        self.never_returned(tracee)
+        stop = SyscallEntryStop(call, StopMemory(tracee), monotonic_ns())
+        counter = self._counter(call)
+        counter.calls += 1
+        counter.stops += 1
+        decision, handlers = self._policy.decide(rule, stop)
+        counter.handler_calls += handlers
+        if decision.exit and call.instruction_pointer in _VSYSCALL:
+            decision = Decision(start=True, call=decision.call, exit=False, value=decision.value)
+        pending = PendingCall(call, decision, stop.time_ns)
+        self.observe(stop)
+        if not decision.call:
+            tracee.skip_call(decision.value or 0)
+        if decision.exit:
+            tracee.pending = pending
+        elif not decision.call:
+            # Nothing more will happen: the result is known without an exit-stop.
+            self._returned(tracee, pending, decision.value or 0)
+
+    def exit(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
+        """Take an exit-stop; one that nobody waits for (of plain stops) is not looked at."""
+        pending, tracee.pending = tracee.pending, None
+        if pending is None:
+            return
+        counter = self._counter(pending.call)
+        counter.stops += 1
+        result = info.result
+        if not pending.decision.call:
+            result = pending.decision.value or 0
+        changed, handlers = self._policy.returned(_exit_stop(tracee, pending, result))
+        counter.handler_calls += handlers
+        if changed is not None:
+            result = changed
+        if result != info.result:
+            tracee.set_result(result)
+        self._returned(tracee, pending, result, injected=changed is not None)
+
+    def never_returned(self, tracee: Tracee) -> None:
+        """Report the pending call, if any, as one without a result."""
+        pending, tracee.pending = tracee.pending, None
+        if pending is not None:
+            self.observe(_exit_stop(tracee, pending, None))
+
+    def blind_spot(self, tracee: Tracee, detail: str) -> None:
+        """Report something that tracing cannot see."""
+        stop = EventStop(tracee.tid, tracee.pid, "blind-spot", 0, detail, monotonic_ns())
+        self.observe(stop)
+
+    def _returned(
+        self, tracee: Tracee, pending: PendingCall, result: int, *, injected: bool = False
+    ) -> None:
+        injected = injected or not pending.decision.call
+        stop = _exit_stop(tracee, pending, result, injected=injected)
+        self._counter(pending.call).returned(result, stop.time_ns - stop.entered_ns)
+        self.observe(stop)
+
+    def _counter(self, call: Call) -> CallCounter:
+        key = (call.abi, call.number)
+        counter = self.counters.get(key)
+        if counter is None:
+            counter = self.counters[key] = CallCounter()
+        return counter
+
+
+def _exit_stop(
+    tracee: Tracee, pending: PendingCall, result: int | None, *, injected: bool = False
+) -> SyscallExitStop:
+    return SyscallExitStop(
+        pending.call, result, StopMemory(tracee), pending.entered_ns, monotonic_ns(), injected
+    )
+
+
+def call_of(tracee: Tracee, info: ptrace.SyscallInfo) -> Call | None:
+    """Build the call of an entry- or seccomp-stop; None in an ABI whose calls are not traced."""
+    abi = Abi.of(info.arch, info.number)
+    if abi is None or abi is Abi.X32:
+        return None
+    return Call(tracee.tid, tracee.pid, abi, info.number, info.arguments, info.instruction_pointer)

@@ -1,0 +1,40 @@
+"""What a mechanism asks of whoever runs it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from accel.call import Call
+from accel.decision import Decision
+from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
+
+__all__ = ["Observer", "Policy", "RuleNumber"]
+
+#: The position of a rule in its plan.
+RuleNumber = int
+
+
+class Policy(Protocol):
+    """The answers: which rule a call falls under, and what that rule says."""
+
+    def match(self, call: Call) -> RuleNumber | None:
+        """Find the rule of a call that no filter has judged; None if it is not selected."""
+
+    def rule_of(self, ret_data: int) -> RuleNumber | None:
+        """Find the rule that the filter named in SECCOMP_RET_DATA; None if it is not a rule's."""
+
+    def is_watched(self, ret_data: int) -> bool:
+        """Tell whether the filter stopped a call only because it is a blind spot."""
+
+    def decide(self, rule: RuleNumber, stop: SyscallEntryStop) -> tuple[Decision, int]:
+        """Answer a stop with one of the combinations 0 to 3; tell how many handlers ran."""
+
+    def returned(self, stop: SyscallExitStop) -> tuple[int | None, int]:
+        """Show a result to its handlers; return the one to replace it with, and how many ran."""
+
+
+class Observer(Protocol):
+    """Who is told of every stop, in the tracing thread, while the tracee is stopped."""
+
+    def __call__(self, stop: Stop, /) -> None:
+        """Take note of ``stop``; its memory is readable until this returns."""

@@ -1,0 +1,256 @@
+"""The loop of one tracing thread: wait, classify, answer, resume.
+
+Every stop is dispatched by what ptrace(2) says it is, never by a flag that is toggled between entry
+and exit. The loop ends when its last tracee has. One thread does all of it: ptrace requests must
+come from the thread that attached.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+import signal as signals
+from collections import Counter
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import ClassVar, Final
+
+from accel._kernel import ptrace
+from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
+from accel.errors import TraceeDied
+from accel.mechanisms.calls import Calls
+from accel.mechanisms.contract import Observer, Policy
+from accel.stops import EventStop, Exited, GroupStop, Killed, SignalDeliveryStop, Stop
+from accel.tracee import Tracee, process_of
+
+__all__ = ["TRACE_OPTIONS", "PtraceLoop", "kill_process"]
+
+TRACE_OPTIONS: Final = (
+    ptrace.PTRACE_O_TRACESYSGOOD
+    | ptrace.PTRACE_O_TRACEFORK
+    | ptrace.PTRACE_O_TRACEVFORK
+    | ptrace.PTRACE_O_TRACECLONE
+    | ptrace.PTRACE_O_TRACEEXEC
+    | ptrace.PTRACE_O_TRACEEXIT
+    | ptrace.PTRACE_O_TRACESECCOMP
+)
+
+_SYSCALL_STOP: Final = signals.SIGTRAP | 0x80
+_NEW_CHILD: Final = {
+    ptrace.PTRACE_EVENT_FORK: "fork",
+    ptrace.PTRACE_EVENT_VFORK: "vfork",
+    ptrace.PTRACE_EVENT_CLONE: "clone",
+}
+
+
+class PtraceLoop(abc.ABC):
+    """Trace the tracees of the calling thread until the last has ended."""
+
+    #: Whether tracees stop at every call: resumed with PTRACE_SYSCALL instead of PTRACE_CONT.
+    every_call: ClassVar[bool]
+
+    def __init__(self, policy: Policy, observe: Observer) -> None:
+        self.tracees: dict[int, Tracee] = {}
+        #: Kernel stops by kind; what wait(2) reported, nothing else.
+        self.stops: Counter[str] = Counter()
+        self.calls = Calls(policy, observe)
+        #: How the command ended, as a status of wait(2); None while it runs.
+        self.status: int | None = None
+        #: How many threads were ever traced.
+        self.seen = 0
+        self._policy = policy
+        self._observe = observe
+        self._root = 0
+        self._ending = False
+        self._bells: dict[int, Callable[[], None]] = {}
+
+    # ------------------------------------------------------------------------- who is traced
+
+    def add(self, tracee: Tracee) -> Tracee:
+        """Trace a thread that was attached to, by this thread or by the kernel."""
+        self.tracees[tracee.tid] = tracee
+        self.seen += 1
+        if self._ending:
+            self.end()
+        return tracee
+
+    def add_bell(self, pid: int, ring: Callable[[], None]) -> None:
+        """Call ``ring`` when the child ``pid`` ends: how another thread interrupts the wait."""
+        self._bells[pid] = ring
+
+    def end(self) -> None:
+        """Kill every tracee, and all that appear from now on; ``run`` then reaps them."""
+        self._ending = True
+        for pid in {tracee.pid for tracee in self.tracees.values()}:
+            kill_process(pid)
+
+    def abandon(self) -> None:
+        """End the tracees without another word to policy or observers: one of them has failed."""
+        self._observe = self.calls.observe = _ignore
+        self.end()
+
+    def run(self) -> None:
+        """Answer stops until no tracee is left."""
+        while self.tracees:
+            self.step()
+
+    def step(self) -> None:
+        """Wait for one change of a tracee and answer it.
+
+        Whatever a handler or an observer raises is raised here, after all tracees were told to end.
+        """
+        tid, status = wait_any()
+        if tid in self._bells:
+            self._bells.pop(tid)()
+            return
+        try:
+            if os.WIFSTOPPED(status):
+                self._stopped(tid, status)
+            else:
+                self._ended(tid, status)
+        except BaseException:
+            self.abandon()
+            # The tracee whose stop could not be answered must not stay in it.
+            if tid in self.tracees and os.WIFSTOPPED(status):
+                self._stopped(tid, status)
+            raise
+
+    def _stopped(self, tid: int, status: int) -> None:
+        # A new child may stop before its parent's event tells of it: either order is right.
+        tracee = self.tracees.get(tid) or self.add(Tracee(tid, process_of(tid)))
+        # Killed in the stop: wait reports its end like any other.
+        with contextlib.suppress(TraceeDied):
+            if self._ending:
+                self._resume(tracee, _signal_of(status))
+            else:
+                self._dispatch(tracee, status)
+
+    # ------------------------------------------------------------------------- one stop
+
+    def _dispatch(self, tracee: Tracee, status: int) -> None:
+        signal = os.WSTOPSIG(status)
+        event = status >> WSTOPPED_EVENT_SHIFT
+        if event == ptrace.PTRACE_EVENT_SECCOMP:
+            self.stops["seccomp"] += 1
+            self._seccomp_stop(tracee)
+        elif signal == _SYSCALL_STOP:
+            self._syscall_stop(tracee)
+        elif event == ptrace.PTRACE_EVENT_STOP:
+            self._event_stop(tracee, signal)
+        elif event:
+            self.stops["event"] += 1
+            self._event(tracee, event)
+        else:
+            self.stops["signal"] += 1
+            self._signal_delivery_stop(tracee, signal)
+
+    def _resume(self, tracee: Tracee, signal: int = 0) -> None:
+        tracee.resume(to_syscall=self.every_call or tracee.awaits_exit, signal=signal)
+
+    def _seccomp_stop(self, tracee: Tracee) -> None:
+        """Answer a call that a filter selected; here another tracer's or the tracee's own did."""
+        self._resume(tracee)
+
+    def _syscall_stop(self, tracee: Tracee) -> None:
+        """Answer a syscall-entry-stop or syscall-exit-stop: the kernel says which it is."""
+        info = tracee.syscall_info()
+        if info.op == ptrace.PTRACE_SYSCALL_INFO_EXIT:
+            self.stops["exit"] += 1
+            self.calls.exit(tracee, info)
+        else:
+            self.stops["entry"] += 1
+            self._entry_stop(tracee, info)
+        self._resume(tracee)
+
+    @abc.abstractmethod
+    def _entry_stop(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
+        """Answer a syscall-entry-stop; the caller then resumes the tracee."""
+
+    def _event_stop(self, tracee: Tracee, signal: int) -> None:
+        """Answer PTRACE_EVENT_STOP: a group-stop, the first stop of a child, or an interrupt."""
+        if signal not in ptrace.GROUP_STOP_SIGNALS:
+            self.stops["event"] += 1
+            if tracee.attaching:
+                tracee.attaching = False
+                self._event_of(tracee, "attached")
+            self._resume(tracee)
+            return
+        self.stops["group"] += 1
+        self._observe(GroupStop(tracee.tid, tracee.pid, signal, monotonic_ns()))
+        # It stays stopped, as job control wants, until SIGCONT; PTRACE_CONT would start it.
+        tracee.listen()
+
+    def _signal_delivery_stop(self, tracee: Tracee, signal: int) -> None:
+        stop = SignalDeliveryStop(
+            tracee.tid, tracee.pid, signal, tracee.siginfo(), time_ns=monotonic_ns()
+        )
+        if tracee.started:
+            self._observe(stop)
+        self._resume(tracee, signal)
+
+    # ------------------------------------------------------------------------- events and ends
+
+    def _event(self, tracee: Tracee, event: int) -> None:
+        if event in _NEW_CHILD:
+            # The child is attached to and stops by itself; nothing to do for it here.
+            self._event_of(tracee, _NEW_CHILD[event], tracee.event_message())
+        elif event == ptrace.PTRACE_EVENT_EXEC:
+            tracee = self._executed(tracee)
+        elif event == ptrace.PTRACE_EVENT_EXIT:
+            # What it was doing never returns; the thread can still be looked at, for the last time.
+            self.calls.never_returned(tracee)
+        self._resume(tracee)
+
+    def _executed(self, tracee: Tracee) -> Tracee:
+        """Follow execve(2): the calling thread takes the leader's tid and all others vanish.
+
+        The old leader's end is not reported; those of the other threads are. ptrace(2), "execve(2)
+        under ptrace".
+        """
+        former = tracee.event_message()
+        if former != tracee.tid and former in self.tracees:
+            self.calls.never_returned(tracee)
+            self._event_of(tracee, "superseded", former)
+            tid = tracee.tid
+            tracee = self.tracees.pop(former)
+            tracee.renamed(tid)
+            self.tracees[tid] = tracee
+        tracee.started = True
+        self._event_of(tracee, "exec", former)
+        return tracee
+
+    def _event_of(self, tracee: Tracee, event: str, message: int = 0) -> None:
+        self._observe(EventStop(tracee.tid, tracee.pid, event, message, time_ns=monotonic_ns()))
+
+    def _ended(self, tid: int, status: int) -> None:
+        tracee = self.tracees.pop(tid, None)
+        if tid == self._root:
+            self.status = status
+        if tracee is None:
+            return
+        self.calls.never_returned(tracee)
+        if not tracee.started:
+            return
+        now = monotonic_ns()
+        if os.WIFSIGNALED(status):
+            core = os.WCOREDUMP(status)
+            self._observe(Killed(tid, tracee.pid, os.WTERMSIG(status), core, now))
+        else:
+            self._observe(Exited(tid, tracee.pid, os.WEXITSTATUS(status), now))
+
+
+def _ignore(_stop: Stop, /) -> None:
+    pass
+
+
+def _signal_of(status: int) -> int:
+    """Tell the signal to inject after a stop that was not looked at: a delivered one's own."""
+    signal = os.WSTOPSIG(status)
+    return 0 if signal == _SYSCALL_STOP or status >> WSTOPPED_EVENT_SHIFT else signal
+
+
+def kill_process(pid: int) -> None:
+    """Send SIGKILL to a tracee's process; it cannot be another's, as nobody has reaped it yet."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signals.SIGKILL)

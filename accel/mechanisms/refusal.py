@@ -1,0 +1,85 @@
+"""Why the kernel refused to let one process trace another, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from accel.errors import PtraceUnavailable
+
+__all__ = ["tracer_of", "why_not_attached"]
+
+_YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+
+
+def why_not_attached(pid: int, error: OSError, *, started: bool = False) -> PtraceUnavailable:
+    """Explain a failed PTRACE_SEIZE of ``pid``, which this process ``started`` or not."""
+    tracer = tracer_of(pid)
+    if tracer:
+        what = "the new process" if started else f"process {pid}"
+        by = f"{_command(tracer)} (pid {tracer})"
+        hint = (
+            "do not run accel under another tracer that follows children"
+            if started
+            else f"a process has one tracer at a time: end {by} first"
+        )
+        return PtraceUnavailable(f"{what} is already traced by {by}", hint=hint)
+    if error.errno == errno.ESRCH:
+        return PtraceUnavailable(
+            f"no process {pid}", hint="list processes with: ps -e (a zombie cannot be traced)"
+        )
+    if _is_kernel_thread(pid):
+        return PtraceUnavailable(f"process {pid} is a kernel thread", hint="it makes no system calls")
+    scope = _yama_scope()
+    if scope == 3:
+        return PtraceUnavailable(
+            "the host forbids ptrace (kernel.yama.ptrace_scope is 3)", hint="reboot with 2 or less"
+        )
+    if scope in (1, 2) and not started:
+        return PtraceUnavailable(
+            f"not permitted to trace process {pid} (kernel.yama.ptrace_scope is {scope})",
+            hint="run as root, or start the command with: accel trace -- CMD",
+        )
+    if started:
+        return PtraceUnavailable(
+            f"ptrace is refused here ({error.strerror})",
+            hint="in a container add the capability SYS_PTRACE; see: accel doctor",
+        )
+    return PtraceUnavailable(
+        f"not permitted to trace process {pid}", hint="it is not yours: run as its user or as root"
+    )
+
+
+def tracer_of(tid: int) -> int | None:
+    """Tell which thread traces ``tid``: 0 if none does, None if it is gone."""
+    return _status_field(tid, "TracerPid")
+
+
+def _status_field(pid: int, name: str) -> int | None:
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    for line in text.splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    return None
+
+
+def _command(pid: int | None) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "another tracer"
+
+
+def _is_kernel_thread(pid: int) -> bool:
+    # PF_KTHREAD is shown since Linux 6.13; before, a kernel thread is one without memory.
+    return _status_field(pid, "Kthread") == 1
+
+
+def _yama_scope() -> int:
+    try:
+        return int(_YAMA.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0

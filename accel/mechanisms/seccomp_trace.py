@@ -1,0 +1,73 @@
+"""seccomp-trace: a filter selects the calls, ptrace answers them; all others run untouched."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import ClassVar, Final
+
+from accel._kernel import ptrace, spawn
+from accel.launch import Command, exec_failure, prepare
+from accel.mechanisms.calls import call_of
+from accel.mechanisms.ptrace_loop import TRACE_OPTIONS, PtraceLoop, kill_process
+from accel.mechanisms.refusal import why_not_attached
+from accel.tracee import Tracee
+from bpf import Program
+
+__all__ = ["SeccompTrace"]
+
+_SYS_EXECVE: Final = 59
+
+
+class SeccompTrace(PtraceLoop):
+    """Start a command under a filter; between selected calls it runs with PTRACE_CONT."""
+
+    every_call: ClassVar[bool] = False
+
+    def start(self, command: Command, program: Program) -> int:
+        """Start ``command`` under ``program`` and return its pid once it has executed.
+
+        Raise CommandError if it cannot be executed, PtraceUnavailable if it cannot be traced;
+        nothing is left running. A filter outlives its tracer and would then fail the calls that it
+        selects: PTRACE_O_EXITKILL is always set.
+        """
+        with prepare(command, program) as prepared:
+            child = spawn.launch(prepared.steps)
+            try:
+                ptrace.seize(child.pid, TRACE_OPTIONS | ptrace.PTRACE_O_EXITKILL)
+            except OSError as error:
+                reason = why_not_attached(child.pid, error, started=True)
+                kill_process(child.pid)
+                os.waitpid(child.pid, 0)
+                raise reason from error
+            self._root = child.pid
+            root = self.add(Tracee(child.pid, child.pid, started=False))
+            os.write(prepared.release, b"!")
+            while child.pid in self.tracees and not root.started:
+                self.step()
+        failure = child.failure()
+        if failure is not None:
+            raise exec_failure(command, *failure)
+        return child.pid
+
+    def _seccomp_stop(self, tracee: Tracee) -> None:
+        info = tracee.syscall_info()
+        rule = self._policy.rule_of(info.ret_data)
+        call = call_of(tracee, info)
+        if not tracee.started and info.number != _SYS_EXECVE:
+            pass  # The launching child gives up, by exit_group.
+        elif call is None:
+            self.calls.blind_spot(tracee, f"call {info.number:#x} of architecture {info.arch:#x}")
+        elif rule is not None:
+            self.calls.enter(tracee, call, rule)
+        elif self._policy.is_watched(info.ret_data):
+            self.calls.blind_spot(tracee, call.name)
+        else:
+            # The tracee's own filter asked for a tracer. Alone it would have none, and the kernel
+            # would fail the call: seccomp(2), SECCOMP_RET_TRACE.
+            tracee.skip_call(-errno.ENOSYS)
+        self._resume(tracee)
+
+    def _entry_stop(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
+        # Only a pending call is resumed to a boundary, so it had no exit-stop.
+        self.calls.never_returned(tracee)

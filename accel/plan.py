@@ -1,0 +1,193 @@
+"""What a run will do with each call: rules, the filter they compile to, and what is left to stops.
+
+Each call is answered by the lowest tier that can: a rule that needs neither stop nor notification
+goes into the filter; of the others, the filter only names the rule, in SECCOMP_RET_DATA.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import bpf
+from accel.abi import Abi
+from accel.arguments import Condition, Conditions
+from accel.call import Call
+from accel.decision import Decision
+from accel.errors import FilterError, MaskError
+from accel.mask import SyscallMask
+from accel.roles import Argument, signature
+from accel.scalars import bits, is_signed, value_of
+from accel.stops import SyscallEntryStop
+
+__all__ = ["EntryHandler", "Plan", "Rule"]
+
+EntryHandler: TypeAlias = Callable[[SyscallEntryStop], Decision | None]
+
+#: RET_DATA of rule 0. High, so that neither an exit status (PTRACE_GETEVENTMSG after a death) nor
+#: the data of a filter that the tracee installs is taken for a rule.
+_FIRST_RULE: Final = 0xAC00
+#: RET_DATA where architecture or x32 bit say that the number is of no table of ours.
+_UNKNOWN_ABI: Final = 0xFFFF
+
+_ABIS: Final = {Abi.X86_64: bpf.Arch.X86_64, Abi.I386: bpf.Arch.I386}
+
+_COMPARE: Final[Mapping[str, Callable[[int, int], bool]]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What happens to the calls of a mask; of several rules the first that matches decides."""
+
+    mask: SyscallMask
+    #: A constant answer; None if a handler answers.
+    decision: Decision | None = None
+    handler: EntryHandler | None = None
+    where: Conditions = field(default_factory=Conditions)
+    #: Whether the user wants to hear of these calls, whatever happens to them.
+    observed: bool = False
+
+    @property
+    def action(self) -> bpf.Action | None:
+        """The filter's own answer, where it can give it; None if the call must stop."""
+        decision = self.decision
+        if decision is None:
+            return None
+        if decision.start and self.observed:
+            return None
+        if decision.call and not decision.exit:
+            return bpf.Action.allow()
+        errno = decision.constant_errno
+        return None if errno is None else bpf.Action.errno(errno)
+
+    def holds(self, call: Call) -> bool:
+        """Evaluate mask and conditions, where no filter has."""
+        return (call.abi, call.number) in self.mask and all(
+            _holds(condition, call) for condition in self.where.all
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The rules of a run, in order; ``watched`` calls are blind spots to report, not to trace."""
+
+    rules: tuple[Rule, ...]
+    watched: SyscallMask = field(default_factory=SyscallMask.none)
+
+    def compile(self) -> bpf.Program:
+        """Compile the filter; raise FilterError if it does not fit, MaskError if it has no calls."""
+        if not any(len(rule.mask) for rule in self.rules):
+            raise MaskError("no system call is selected", hint="name one: -e trace=openat")
+        try:
+            return bpf.compile(
+                {arch: list(self._filter_rules(abi)) for abi, arch in _ABIS.items()},
+                default=bpf.Action.allow(),
+                unknown_arch=bpf.Action.trace(_UNKNOWN_ABI),
+                x32=bpf.Action.trace(_UNKNOWN_ABI),
+            )
+        except bpf.CompileError as error:
+            raise FilterError(str(error), hint="select fewer calls or conditions") from error
+
+    def _filter_rules(self, abi: Abi) -> Iterator[bpf.Rule]:
+        decided: set[int] = set()
+        for index, rule in enumerate(self.rules):
+            action = rule.action or bpf.Action.trace(_FIRST_RULE + index)
+            for number in sorted(rule.mask.numbers(abi) - decided):
+                lowered = [_lower(condition, abi, number) for condition in rule.where.all]
+                for alternative in itertools.product(*lowered):
+                    yield bpf.Rule(number, action, tuple(itertools.chain(*alternative)))
+                if not lowered:
+                    decided.add(number)
+        for number in sorted(self.watched.numbers(abi) - decided):
+            yield bpf.Rule(number, bpf.Action.trace(_UNKNOWN_ABI - 1), ())
+
+    def rule_of(self, ret_data: int) -> int | None:
+        """Find the rule that the filter named; None where it named none."""
+        index = ret_data - _FIRST_RULE
+        return index if 0 <= index < len(self.rules) else None
+
+    def is_watched(self, ret_data: int) -> bool:
+        """Tell whether the filter stopped a call only for its being a blind spot."""
+        return ret_data == _UNKNOWN_ABI - 1
+
+    def match(self, call: Call) -> int | None:
+        """Find the first rule for a call that no filter has judged."""
+        for index, rule in enumerate(self.rules):
+            if rule.holds(call):
+                return index
+        return None
+
+
+def check(conditions: Conditions, mask: SyscallMask) -> None:
+    """Raise MaskError unless every call of ``mask`` has the arguments that are compared."""
+    for abi in _ABIS:
+        for number in mask.numbers(abi):
+            for condition in conditions.all:
+                _position(condition, abi, number)
+
+
+def _position(condition: Condition, abi: Abi, number: int) -> int:
+    if isinstance(condition.argument, int):
+        return condition.argument
+    name = abi.name(number)
+    names = [argument.name for argument in signature(abi, name)]
+    if condition.argument not in names:
+        raise MaskError(
+            f"{name} has no argument {condition.argument!r}",
+            hint=f"it has {', '.join(names) or 'none'}; or use arg[0] to arg[5]",
+        )
+    return names.index(condition.argument)
+
+
+def _lower(condition: Condition, abi: Abi, number: int) -> list[tuple[bpf.Condition, ...]]:
+    """Turn a comparison into unsigned ones: any of the tuples, and in it all, must hold.
+
+    The filter compares unsigned words. Of a signed argument the upper half of the values is
+    negative: ``x < 5`` is "x is negative, or below 5", and ``x > 5`` "above 5, and not negative".
+    """
+    argument = _argument(condition, abi, number)
+    width = 64 if argument is None else max(32, bits(argument, abi))
+    word = (1 << width) - 1
+    value = condition.value & word
+    index = _position(condition, abi, number)
+    if condition.mask is not None:
+        return [(bpf.Condition(index, condition.operator, value, condition.mask & word, width),)]
+    plain = bpf.Condition(index, condition.operator, value, None, width)
+    ordered = condition.operator not in ("==", "!=")
+    if not ordered or argument is None or not is_signed(argument):
+        return [(plain,)]
+    sign = 1 << (width - 1)
+    below = condition.operator.startswith("<")
+    if below == (condition.value < 0):
+        # The words that fit lie on the value's own side of zero.
+        return [(plain, bpf.Condition(index, "==", sign if below else 0, sign, width))]
+    return [(plain,), (bpf.Condition(index, "==", sign if below else 0, sign, width),)]
+
+
+def _argument(condition: Condition, abi: Abi, number: int) -> Argument | None:
+    """Find the argument in the tables; None for a position that they do not describe."""
+    arguments = signature(abi, abi.name(number))
+    index = _position(condition, abi, number)
+    return arguments[index] if index < len(arguments) else None
+
+
+def _holds(condition: Condition, call: Call) -> bool:
+    argument = _argument(condition, call.abi, call.number)
+    register = call.arguments[_position(condition, call.abi, call.number)]
+    compare = _COMPARE[condition.operator]
+    if condition.mask is not None:
+        width = 64 if argument is None else max(32, bits(argument, call.abi))
+        word = (1 << width) - 1
+        return compare(register & condition.mask & word, condition.value & word)
+    value = register if argument is None else value_of(argument, call.abi, register)
+    return compare(value, condition.value)

@@ -1,0 +1,107 @@
+"""The user's answers at run time: constant decisions, handlers, and who wants to see results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from accel.call import Call
+from accel.decision import Decision
+from accel.errors import AccelError, HandlerError
+from accel.mask import SyscallMask
+from accel.plan import Plan
+from accel.stops import SyscallEntryStop, SyscallExitStop
+
+__all__ = ["SEES_STOPS", "ExitHandler", "HandlerPolicy"]
+
+#: Sees a result; returns the one to put in its place, or None to keep it.
+ExitHandler: TypeAlias = Callable[[SyscallExitStop], int | None]
+
+#: The combinations that can be answered at a stop before the call.
+SEES_STOPS = frozenset({0, 1, 2, 3})
+
+
+@dataclass(slots=True)
+class HandlerPolicy:
+    """Answers the stops of one run from its plan; a handler that raises ends the run."""
+
+    plan: Plan
+    exit_handlers: Sequence[tuple[SyscallMask, ExitHandler]]
+    #: Whether somebody observes the results of observed calls.
+    exits_observed: bool
+    handler_calls: int = 0
+
+    def match(self, call: Call) -> int | None:
+        """Find the rule of a call that no filter has judged."""
+        return self.plan.match(call)
+
+    def rule_of(self, ret_data: int) -> int | None:
+        """Find the rule that the filter named."""
+        return self.plan.rule_of(ret_data)
+
+    def is_watched(self, ret_data: int) -> bool:
+        """Tell whether the call stopped only for being a blind spot."""
+        return self.plan.is_watched(ret_data)
+
+    def decide(self, number: int, stop: SyscallEntryStop) -> tuple[Decision, int]:
+        """Answer a stop; return the decision and how many handlers ran."""
+        rule = self.plan.rules[number]
+        if rule.handler is None:
+            return rule.decision or self._default(stop, observed=rule.observed), 0
+        self.handler_calls += 1
+        try:
+            decision = rule.handler(stop)
+        except Exception as error:
+            raise HandlerError(f"the handler of {stop.name} raised {error!r}") from error
+        if decision is None:
+            return self._default(stop, observed=rule.observed), 1
+        if not isinstance(decision, Decision):
+            raise HandlerError(
+                f"the handler of {stop.name} returned {decision!r}: return a Decision, or None"
+            )
+        return _at_a_stop(decision, stop), 1
+
+    def _default(self, stop: SyscallEntryStop, *, observed: bool) -> Decision:
+        """Choose what a call gets that nobody decides on: an exit-stop only if it is wanted."""
+        wanted = (observed and self.exits_observed) or any(
+            (stop.abi, stop.number) in mask for mask, _handler in self.exit_handlers
+        )
+        return Decision.inspect() if wanted else Decision.resume()
+
+    def returned(self, stop: SyscallExitStop) -> tuple[int | None, int]:
+        """Show a result to its handlers; return the one to replace it with, and how many ran."""
+        changed = None
+        ran = 0
+        for mask, handler in self.exit_handlers:
+            if (stop.abi, stop.number) not in mask:
+                continue
+            ran += 1
+            self.handler_calls += 1
+            try:
+                answer = handler(stop)
+            except AccelError:
+                raise
+            except Exception as error:
+                raise HandlerError(f"the exit handler of {stop.name} raised {error!r}") from error
+            if answer is not None and not isinstance(answer, int):
+                raise HandlerError(
+                    f"the exit handler of {stop.name} returned {answer!r}:"
+                    " return the new result, or None to keep it"
+                )
+            changed = changed if answer is None else answer
+        return changed, ran
+
+
+def _at_a_stop(decision: Decision, stop: SyscallEntryStop) -> Decision:
+    """Read a decision as one that can be taken at a stop before the call."""
+    if decision.combination in SEES_STOPS:
+        return decision
+    if decision.call and not decision.exit:
+        return Decision.resume()
+    if decision.value is not None:
+        return Decision.skip(decision.value)
+    raise HandlerError(
+        f"the handler of {stop.name} returned {decision}: the call has stopped already;"
+        " return inspect(), resume(), skip() or fail()"
+    )

@@ -1,0 +1,384 @@
+"""Trace one command, or one running process: the public face of the library."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Self, TypeVar
+
+import bpf
+from accel.abi import Abi
+from accel.arguments import Condition, Conditions
+from accel.capture import Capture
+from accel.decision import Decision
+from accel.errors import AccelError, SetupError, TimeoutExpired
+from accel.launch import PIPE, Command, Redirection, current_signal_mask
+from accel.mask import SyscallMask
+from accel.mechanisms import Observer, PtraceSyscall, SeccompTrace
+from accel.mechanisms.ptrace_loop import PtraceLoop
+from accel.plan import EntryHandler, Plan, Rule, check
+from accel.policy import ExitHandler, HandlerPolicy
+from accel.result import CallStatistics, Result, Statistics
+from accel.snapshots import Snapshots
+from accel.stops import Stop, SyscallExitStop
+from accel.tracing_thread import TracingThread
+
+__all__ = ["Tracer"]
+
+Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+Entry = TypeVar("Entry", bound=EntryHandler)
+Exit = TypeVar("Exit", bound=ExitHandler)
+
+#: What system calls can start that system calls do not show.
+_BLIND_SPOTS = "io_uring_setup"
+#: Decisions need a mechanism that offers their combination.
+_NOT_OFFERED = {4: "exit_only()", 6: "emulate()"}
+
+
+class Tracer:
+    """Run a command and stop it only at the calls that rules select.
+
+    ``mask`` names the calls to observe, in the grammar of ``strace -e trace=``; ``decide``,
+    ``on_entry`` and ``on_exit`` add rules, of which the first that matches a call decides. A Tracer
+    is used once. It traces in a thread of its own and reaps no child that it did not start; its
+    methods may be called from any thread, ``end`` also from a handler.
+
+    ``argv``, ``env``, ``cwd``, the standard streams, ``close_fds`` and ``pass_fds`` are those of
+    ``subprocess.Popen``; ``input`` and ``capture_output`` those of ``subprocess.run``. With ``pid``
+    instead of ``argv`` it attaches to a running process: no filter can be installed there, so every
+    call stops twice; when the Tracer ends, the process runs on.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[Text] = (),
+        *,
+        mask: SyscallMask | str | None = None,
+        pid: int | None = None,
+        env: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
+        cwd: Text | None = None,
+        stdin: Redirection = None,
+        stdout: Redirection = None,
+        stderr: Redirection = None,
+        input: bytes | None = None,  # noqa: A002 - subprocess's word
+        capture_output: bool = False,
+        close_fds: bool = True,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        if isinstance(argv, (str, bytes, os.PathLike)):
+            raise TypeError("argv is a list of arguments, as ['ls', '/etc'], not one string")
+        if bool(argv) == (pid is not None):
+            raise SetupError("nothing to trace" if not argv else "argv and pid exclude each other")
+        if capture_output:
+            if stdout is not None or stderr is not None:
+                raise ValueError("capture_output excludes stdout and stderr")
+            stdout = stderr = PIPE
+        if stdin == PIPE or (input is not None and stdin is not None):
+            raise ValueError("give the command's input as input=, or a stream as stdin=, not both")
+        self.args = tuple(os.fspath(part) for part in argv)
+        self.mask = SyscallMask.parse(mask) if isinstance(mask, str) else mask
+        #: How the command ended; None until it has.
+        self.result: Result | None = None
+        self._pid = pid
+        self._popen = (env, cwd, close_fds, tuple(pass_fds))
+        self._streams = (stdin, stdout, stderr)
+        self._input = input
+        self._rules: list[Rule] = []
+        self._exit_handlers: list[tuple[SyscallMask, ExitHandler]] = []
+        self._observers: list[Observer] = []
+        self._exits_observed = False
+        self._snapshots: Snapshots | None = None
+        self._capture = Capture()
+        self._policy: HandlerPolicy | None = None
+        self._loop: PtraceLoop | None = None
+        self._thread: TracingThread | None = None
+        self._finish_lock = threading.Lock()
+
+    # ------------------------------------------------------------------------- rules
+
+    def decide(
+        self,
+        mask: SyscallMask | str,
+        decision: Decision,
+        *,
+        where: Condition | Conditions | None = None,
+    ) -> None:
+        """Answer the calls of ``mask`` always with ``decision``; in the filter, where that can.
+
+        ``where`` restricts the rule to calls whose scalar arguments satisfy it. Raise MaskError, or
+        SetupError for a combination that no mechanism of this Tracer offers.
+        """
+        if decision.combination in _NOT_OFFERED:
+            raise SetupError(
+                f"no mechanism of this Tracer offers {_NOT_OFFERED[decision.combination]}",
+                hint="use inspect() to see results, skip() to answer calls",
+            )
+        self._add_rule(mask, where, decision=decision)
+
+    def on_entry(
+        self, mask: SyscallMask | str, *, where: Condition | Conditions | None = None
+    ) -> Callable[[Entry], Entry]:
+        """Decorate the function that answers the calls of ``mask``, at a stop before each.
+
+        It gets the stop and returns a Decision; None lets the call run, with an exit-stop only if
+        somebody wants to see the result. It runs in the tracing thread. If it raises, all tracees
+        are killed and ``run`` raises HandlerError. Cost: one stop a call.
+        """
+
+        def register(handler: Entry) -> Entry:
+            self._add_rule(mask, where, handler=handler)
+            return handler
+
+        return register
+
+    def on_exit(self, mask: SyscallMask | str) -> Callable[[Exit], Exit]:
+        """Decorate a function that sees the results of the calls of ``mask``.
+
+        It gets the stop and returns the result that the tracee shall see, or None to keep it. Cost:
+        two stops a call.
+        """
+        selected = _mask(mask)
+
+        def register(handler: Exit) -> Exit:
+            self._not_started()
+            self._exit_handlers.append((selected, handler))
+            return handler
+
+        return register
+
+    def observe(self, observer: Observer, *, exits: bool = True) -> None:
+        """Call ``observer`` with every stop, in the tracing thread; ``exits``: also with results.
+
+        It sees the calls of the Tracer's ``mask`` and all that handlers answered, signals, events
+        and ends. While it runs, the tracee waits. What it raises ends the run.
+        """
+        self._not_started()
+        self._observers.append(observer)
+        self._exits_observed = self._exits_observed or exits
+
+    def _add_rule(
+        self,
+        mask: SyscallMask | str,
+        where: Condition | Conditions | None,
+        *,
+        decision: Decision | None = None,
+        handler: EntryHandler | None = None,
+    ) -> None:
+        self._not_started()
+        selected = _mask(mask)
+        conditions = Conditions((where,)) if isinstance(where, Condition) else where or Conditions()
+        check(conditions, selected)
+        seen = selected & self.mask if self.mask is not None else SyscallMask.none()
+        for part, observed in ((seen, True), (selected - seen, False)):
+            if part:
+                self._rules.append(Rule(part, decision, handler, conditions, observed))
+
+    def _not_started(self) -> None:
+        if self._thread is not None:
+            raise RuntimeError("this Tracer has started: add rules and observers before that")
+
+    # ------------------------------------------------------------------------- running
+
+    @property
+    def plan(self) -> Plan:
+        """The rules in the order in which they are tried, the observed calls last."""
+        rules = list(self._rules)
+        for mask, _handler in self._exit_handlers:
+            rules.append(Rule(mask, observed=True))
+        if self.mask is not None:
+            rules.append(Rule(self.mask, observed=True))
+        return Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS))
+
+    @property
+    def program(self) -> bpf.Program:
+        """The filter that this Tracer installs, compiled."""
+        return self.plan.compile()
+
+    @property
+    def pid(self) -> int:
+        """The pid of the command, or of the process attached to; 0 before ``start``."""
+        return self._thread.pid if self._thread is not None else 0
+
+    def start(self) -> Self:
+        """Start the command and return once it has executed; raise SetupError if it cannot."""
+        self._not_started()
+        plan = self.plan
+        self._policy = HandlerPolicy(plan, tuple(self._exit_handlers), self._exits_observed)
+        if self._pid is not None:
+            self._thread = self._attaching(self._pid)
+        else:
+            self._thread = self._launching(plan.compile())
+        try:
+            self._thread.start()
+        except BaseException:
+            self._capture.close_child_ends()
+            raise
+        self._capture.start()
+        return self
+
+    def _attaching(self, pid: int) -> TracingThread:
+        assert self._policy is not None
+        loop = PtraceSyscall(self._policy, self._tell)
+        self._loop = loop
+        return TracingThread(loop, lambda: loop.attach(pid), f"accel-{pid}")
+
+    def _launching(self, program: bpf.Program) -> TracingThread:
+        assert self._policy is not None
+        env, cwd, close_fds, pass_fds = self._popen
+        stdin, stdout, stderr = self._streams
+        if self._input is not None:
+            stdin = self._capture.source(self._input)
+        command = Command(
+            argv=tuple(os.fsencode(part) for part in self.args),
+            env=None if env is None else {os.fsencode(k): os.fsencode(v) for k, v in env.items()},
+            cwd=None if cwd is None else os.fsencode(cwd),
+            stdin=stdin,
+            stdout=self._capture.sink("stdout", stdout),
+            stderr=self._capture.sink("stderr", stderr),
+            close_fds=close_fds,
+            pass_fds=pass_fds,
+            signal_mask=current_signal_mask(),
+        )
+        loop = SeccompTrace(self._policy, self._tell)
+        self._loop = loop
+        return TracingThread(loop, lambda: loop.start(command, program), "accel")
+
+    def _tell(self, stop: Stop, /) -> None:
+        for observer in self._observers:
+            observer(stop)
+
+    def run(self, timeout: float | None = None) -> Result:
+        """Run the command to the end of its last process; return how it ended.
+
+        Raise TimeoutExpired after ``timeout`` seconds, HandlerError if a handler raised, SetupError
+        if the command cannot start. However this is left, no tracee stays behind.
+        """
+        try:
+            if self._thread is None:
+                self.start()
+            return self.wait(timeout)
+        finally:
+            self.close()
+
+    def wait(self, timeout: float | None = None) -> Result:
+        """Wait for the end of a started command; see ``run``."""
+        if self._thread is None:
+            raise RuntimeError("start() comes before wait()")
+        if not self._thread.join(timeout):
+            assert timeout is not None
+            self.close()
+            raise TimeoutExpired(timeout)
+        return self._finish()
+
+    def exits(self) -> Iterator[SyscallExitStop]:
+        """Run the command and yield every observed call when it has returned, decoded.
+
+        The command runs on meanwhile, until some thousand stops wait to be taken.
+        """
+        self._not_started()
+        snapshots = self._snapshots = Snapshots()
+        self.observe(snapshots)
+        self.start()
+        closer = threading.Thread(target=self._close_at_end, args=(snapshots,), daemon=True)
+        closer.start()
+        try:
+            yield from snapshots
+            self.wait()
+        finally:
+            self.close()
+            closer.join()
+
+    def _close_at_end(self, snapshots: Snapshots) -> None:
+        assert self._thread is not None
+        self._thread.join()
+        snapshots.close()
+
+    def end(self) -> None:
+        """Kill the tracees (let them go, if they were attached to); do not wait for it."""
+        if self._thread is None or self._loop is None:
+            return
+        if self._snapshots is not None:
+            self._snapshots.close()
+        if self._thread.is_current:
+            self._loop.end()
+        else:
+            self._thread.request(self._loop.end)
+
+    def close(self) -> None:
+        """End the tracees and reap them; nothing to do if they have ended."""
+        if self._thread is None or self._thread.is_current:
+            return
+        if not self._thread.join(0):
+            self.end()
+            self._thread.join()
+        self._collect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _finish(self) -> Result:
+        assert self._thread is not None
+        result = self._collect()
+        self._thread.reraise()
+        if result is None:
+            raise AccelError("the command's end was not seen: somebody else has reaped it")
+        return result
+
+    def _collect(self) -> Result | None:
+        """Take the result, once."""
+        with self._finish_lock:
+            loop = self._loop
+            if self.result is None and loop is not None and loop.status is not None:
+                self.result = Result(
+                    args=self.args,
+                    returncode=os.waitstatus_to_exitcode(loop.status),
+                    stdout=self._capture.finish("stdout"),
+                    stderr=self._capture.finish("stderr"),
+                )
+            return self.result
+
+    # ------------------------------------------------------------------------- figures
+
+    def statistics(self) -> Statistics:
+        """Count what the run took so far: stops, notifications and handler calls apart."""
+        loop, policy = self._loop, self._policy
+        if loop is None or policy is None:
+            return Statistics()
+        calls = {
+            _call_name(abi, number): CallStatistics(
+                counter.calls,
+                counter.stops,
+                counter.notifications,
+                counter.handler_calls,
+                counter.errors,
+                counter.nanoseconds / 1e9,
+            )
+            for (abi, number), counter in sorted(
+                loop.calls.counters.items(), key=lambda item: (item[0][0].value, item[0][1])
+            )
+        }
+        return Statistics(
+            stops=loop.stops.total(),
+            handler_calls=policy.handler_calls,
+            stops_by_kind=MappingProxyType(dict(loop.stops)),
+            calls=MappingProxyType(calls),
+            tracees=loop.seen,
+        )
+
+
+def _mask(mask: SyscallMask | str) -> SyscallMask:
+    return SyscallMask.parse(mask) if isinstance(mask, str) else mask
+
+
+def _call_name(abi: Abi, number: int) -> str:
+    return abi.name(number) if abi is Abi.X86_64 else f"{abi.name(number)}@{abi.value}"

@@ -1,0 +1,166 @@
+"""The thread that traces: all ptrace requests come from it, and it reaps only what it started.
+
+Another thread interrupts its wait by a *doorbell*: a child that does nothing but read from a pipe.
+When that child ends, wait(2) returns. No signal handler is needed, none of the host's is touched, and
+no wake-up can be lost; if the host dies, the pipe ends, and the doorbell with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+
+from accel._kernel import spawn
+from accel._kernel.wait import wait_for
+from accel.mechanisms.ptrace_loop import PtraceLoop
+
+__all__ = ["Doorbell", "TracingThread"]
+
+_SYS_READ, _SYS_EXIT_GROUP, _SYS_CLOSE_RANGE = 0, 231, 436
+_LAST_DESCRIPTOR = 0xFFFF_FFFF
+#: Not SIGCHLD: a plain wait(2) elsewhere in the host does not see such a child.
+_NO_SIGNAL = 0
+
+
+class Doorbell:
+    """A child of the calling thread whose end another thread causes by ``ring``."""
+
+    def __init__(self) -> None:
+        waiting, self._ringing = (_high(end) for end in os.pipe2(os.O_CLOEXEC))
+        byte = ctypes.create_string_buffer(1)
+        # It shares nothing of the host's descriptors: an open copy would keep pipes from ending.
+        child = spawn.launch(
+            [
+                spawn.call("close", _SYS_CLOSE_RANGE, 0, waiting - 1),
+                spawn.call("close", _SYS_CLOSE_RANGE, waiting + 1, _LAST_DESCRIPTOR),
+                spawn.call("read", _SYS_READ, waiting, ctypes.addressof(byte), 1, minimum=None),
+                spawn.call("exit", _SYS_EXIT_GROUP, 0),
+            ],
+            exit_signal=_NO_SIGNAL,
+        )
+        os.close(waiting)
+        self.pid = child.pid
+        self._memory = (child, byte)
+
+    def ring(self) -> None:
+        """End the child; from any thread, any number of times."""
+        with contextlib.suppress(OSError):
+            os.write(self._ringing, b"!")
+
+    def close(self, *, reap: bool) -> None:
+        """End the child, and ``reap`` it unless that is done; in the thread that made it."""
+        self.ring()
+        os.close(self._ringing)
+        if reap:
+            wait_for(self.pid)
+
+
+def _high(descriptor: int) -> int:
+    """Move a descriptor out of the way of 0, 1 and 2, which a host may have closed."""
+    high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return high
+
+
+class TracingThread:
+    """Run a mechanism in a thread of its own, from the start of its tracees to their end."""
+
+    def __init__(self, loop: PtraceLoop, start: Callable[[], int], name: str) -> None:
+        #: The command's pid, once it has executed.
+        self.pid = 0
+        self._loop = loop
+        self._start = start
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._bell: Doorbell | None = None
+        self._wish: Callable[[], None] | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> int:
+        """Start tracing; return the command's pid once it has executed, or raise why not."""
+        self._thread.start()
+        self._started.wait()
+        if not self.pid:
+            self._thread.join()
+            self.reraise()
+        return self.pid
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the last tracee; False when ``timeout`` seconds passed first."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is this thread: a handler, or an observer."""
+        return threading.current_thread() is self._thread
+
+    def reraise(self) -> None:
+        """Raise what ended the tracing thread, if anything did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def request(self, wish: Callable[[], None]) -> None:
+        """Let the tracing thread call ``wish`` as soon as it waits; the latest wish holds."""
+        with self._lock:
+            self._wish = wish
+            if self._bell is not None:
+                self._bell.ring()
+
+    def _run(self) -> None:
+        try:
+            self._hang_bell()
+            try:
+                self._begin()
+                self._trace()
+            finally:
+                self._take_bell_down()
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
+            self._failure = self._failure or error
+        finally:
+            self._started.set()
+
+    def _begin(self) -> None:
+        try:
+            self.pid = self._start()
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
+            self._failure = error
+            self._loop.abandon()
+        else:
+            self._started.set()
+
+    def _trace(self) -> None:
+        """Run the loop to its end; one that fails has tracees that are still to be reaped."""
+        while self._loop.tracees:
+            try:
+                self._loop.run()
+            except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
+                self._failure = self._failure or error
+
+    def _hang_bell(self) -> None:
+        with self._lock:
+            self._bell = Doorbell()
+            self._loop.add_bell(self._bell.pid, self._answer)
+            if self._wish is not None:
+                self._bell.ring()
+
+    def _answer(self) -> None:
+        """Grant the wish of whoever rang, and hang another bell: a bell rings once."""
+        with self._lock:
+            wish, self._wish = self._wish, None
+            assert self._bell is not None
+            self._bell.close(reap=False)
+        self._hang_bell()
+        if wish is not None:
+            wish()
+
+    def _take_bell_down(self) -> None:
+        with self._lock:
+            bell, self._bell = self._bell, None
+        assert bell is not None
+        bell.close(reap=True)
