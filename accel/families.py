@@ -1,8 +1,9 @@
 """Which set of named constants an argument takes its value from: {family: "call.argument ..."}.
 
-A family is the name of a set of constants, as `open_flags` for O_RDONLY, O_CREAT, ...; the constants
-themselves belong to decoding. ``*`` stands for every call. An entry also holds for the 32- and
-64-bit variants of its call (``fcntl`` for ``fcntl64``, ``futex`` for ``futex_time64``).
+A family is the name of a set of constants, as ``open_flags`` for O_RDONLY, O_CREAT and the like;
+the constants themselves belong to decoding. ``*`` stands for every call. An entry also holds for
+the variants of its call for other widths: ``fcntl`` for ``fcntl64``, ``futex`` for
+``futex_time64``.
 """
 
 from __future__ import annotations

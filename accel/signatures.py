@@ -260,7 +260,11 @@ SIGNATURES: dict[str, Signature] = {
         ("size_t *", "len_ptr"),
     ),
     "get_thread_area": (("struct user_desc *", "u_info"),),
-    "getcpu": (("unsigned *", "cpu"), ("unsigned *", "node"), ("struct getcpu_cache *", "tcache")),
+    "getcpu": (
+        ("unsigned int *", "cpu"),
+        ("unsigned int *", "node"),
+        ("struct getcpu_cache *", "tcache"),
+    ),
     "getcwd": (("char *", "buf"), ("unsigned long", "size")),
     "getdents": (
         ("unsigned int", "fd"),
@@ -344,7 +348,7 @@ SIGNATURES: dict[str, Signature] = {
         ("struct __kernel_timespec *", "timeout"),
         ("const struct __aio_sigset *", "sigmask"),
     ),
-    "io_setup": (("unsigned", "nr_events"), ("aio_context_t *", "ctx_idp")),
+    "io_setup": (("unsigned int", "nr_events"), ("aio_context_t *", "ctx_idp")),
     "io_submit": (("aio_context_t", "ctx_id"), ("long", "nr"), ("struct iocb **", "iocbpp")),
     "io_uring_enter": (
         ("unsigned int", "fd"),
@@ -493,7 +497,7 @@ SIGNATURES: dict[str, Signature] = {
     "mincore": (("unsigned long", "addr"), ("size_t", "length"), ("unsigned char *", "vec")),
     "mkdir": (("const char *", "pathname"), ("umode_t", "mode")),
     "mkdirat": (("int", "dirfd"), ("const char *", "pathname"), ("umode_t", "mode")),
-    "mknod": (("const char *", "pathname"), ("umode_t", "mode"), ("unsigned", "dev")),
+    "mknod": (("const char *", "pathname"), ("umode_t", "mode"), ("unsigned int", "dev")),
     "mknodat": (
         ("int", "dirfd"),
         ("const char *", "pathname"),
@@ -616,11 +620,11 @@ SIGNATURES: dict[str, Signature] = {
         ("struct file_handle *", "handle"),
         ("int", "flags"),
     ),
-    "open_tree": (("int", "dirfd"), ("const char *", "pathname"), ("unsigned", "flags")),
+    "open_tree": (("int", "dirfd"), ("const char *", "pathname"), ("unsigned int", "flags")),
     "open_tree_attr": (
         ("int", "dirfd"),
         ("const char *", "pathname"),
-        ("unsigned", "flags"),
+        ("unsigned int", "flags"),
         ("struct mount_attr *", "attr"),
         ("size_t", "size"),
     ),
@@ -909,7 +913,7 @@ SIGNATURES: dict[str, Signature] = {
     ),
     "semctl": (("int", "semid"), ("int", "semnum"), ("int", "cmd"), ("unsigned long", "arg")),
     "semget": (("key_t", "key"), ("int", "nsems"), ("int", "semflg")),
-    "semop": (("int", "semid"), ("struct sembuf *", "sops"), ("unsigned", "nsops")),
+    "semop": (("int", "semid"), ("struct sembuf *", "sops"), ("unsigned int", "nsops")),
     "semtimedop": (
         ("int", "semid"),
         ("struct sembuf *", "sops"),
@@ -1019,7 +1023,7 @@ SIGNATURES: dict[str, Signature] = {
     "statx": (
         ("int", "dirfd"),
         ("const char *", "pathname"),
-        ("unsigned", "flags"),
+        ("unsigned int", "flags"),
         ("unsigned int", "mask"),
         ("struct statx *", "statxbuf"),
     ),
@@ -1075,7 +1079,7 @@ SIGNATURES: dict[str, Signature] = {
     "uprobe": (),
     "uretprobe": (),
     "userfaultfd": (("int", "flags"),),
-    "ustat": (("unsigned", "dev"), ("struct ustat *", "buf")),
+    "ustat": (("unsigned int", "dev"), ("struct ustat *", "buf")),
     "utime": (("char *", "pathname"), ("struct utimbuf *", "times")),
     "utimensat": (
         ("int", "dirfd"),
