@@ -4,13 +4,13 @@ AccelError
 ├── SetupError             before the first instruction of the tracee; ``hint`` says what to type next
 │   ├── MaskError          unknown call or class, bad grammar, empty mask
 │   ├── FilterError        the mask does not fit in a seccomp filter
-│   ├── CommandError       the command cannot be started (``exit_status`` 126 or 127, as a shell)
+│   ├── CommandError       the command cannot be executed (``exit_status`` 126 or 127)
 │   ├── PtraceUnavailable  not permitted, already traced, no such process
 │   └── UnsupportedKernel  a kernel feature is missing; probed, never guessed from a version
 ├── TraceeError            a ptrace request failed: ``operation`` and ``tid``
 │   ├── TraceeDied         ESRCH at a stop: the tracee was killed under the tracer
 │   └── FaultError         tracee memory that is not mapped
-├── HandlerError           a handler raised; the tracees were killed; ``__cause__`` is what it raised
+├── HandlerError           a handler raised (``__cause__``); the tracees were killed
 ├── TimeoutExpired         the run took longer than ``timeout``; the tracees were killed
 └── InternalError          this should never happen: please report it
 
@@ -120,4 +120,4 @@ class TimeoutExpired(AccelError):
 
 
 class InternalError(AccelError):
-    """This should never happen: please report it with the command that caused it."""
+    """A state that should never be: please report it with the command that caused it."""

@@ -74,7 +74,9 @@ class Command:
                 refused = refused or reason
         if refused:
             raise CommandError(
-                f"{shown}: {refused}", exit_status=126, errno=errno.EACCES,
+                f"{shown}: {refused}",
+                exit_status=126,
+                errno=errno.EACCES,
                 hint="name an executable file",
             )
         hint = "check the path" if b"/" in name else "check the spelling, or give its path"
@@ -138,7 +140,9 @@ def prepare(command: Command, program: Program | None) -> Iterator[Prepared]:
         steps += [spawn.default_action(number) for number in (signal.SIGPIPE, signal.SIGXFSZ)]
         if command.close_fds:
             steps += _close_ranges(command.pass_fds)
-        steps += [spawn.call("pass_fds", _SYS_FCNTL, fd, fcntl.F_SETFD, 0) for fd in command.pass_fds]
+        steps += [
+            spawn.call("pass_fds", _SYS_FCNTL, fd, fcntl.F_SETFD, 0) for fd in command.pass_fds
+        ]
         steps += _signal_mask(command.signal_mask, keep)
         if program is not None:
             steps += _filter(program, keep)

@@ -32,6 +32,8 @@ EntryHandler: TypeAlias = Callable[[SyscallEntryStop], Decision | None]
 _FIRST_RULE: Final = 0xAC00
 #: RET_DATA where architecture or x32 bit say that the number is of no table of ours.
 _UNKNOWN_ABI: Final = 0xFFFF
+#: RET_DATA of a call that stops only for being a blind spot.
+_WATCHED: Final = 0xFFFE
 
 _ABIS: Final = {Abi.X86_64: bpf.Arch.X86_64, Abi.I386: bpf.Arch.I386}
 
@@ -86,30 +88,44 @@ class Plan:
 
     def compile(self) -> bpf.Program:
         """Compile the filter; raise FilterError if it does not fit, MaskError if it has no calls."""
-        if not any(len(rule.mask) for rule in self.rules):
+        if not any(rule.mask for rule in self.rules):
             raise MaskError("no system call is selected", hint="name one: -e trace=openat")
         try:
             return bpf.compile(
                 {arch: list(self._filter_rules(abi)) for abi, arch in _ABIS.items()},
-                default=bpf.Action.allow(),
+                default=self._default(),
                 unknown_arch=bpf.Action.trace(_UNKNOWN_ABI),
                 x32=bpf.Action.trace(_UNKNOWN_ABI),
             )
         except bpf.CompileError as error:
             raise FilterError(str(error), hint="select fewer calls or conditions") from error
 
+    def _action(self, index: int) -> bpf.Action:
+        return self.rules[index].action or bpf.Action.trace(_FIRST_RULE + index)
+
+    def _default(self) -> bpf.Action:
+        """Choose what numbers get that no table knows: ``all`` and complements select those, too."""
+        for index, rule in enumerate(self.rules):
+            if rule.mask.holds_unnamed and not rule.where:
+                return self._action(index)
+        return bpf.Action.allow()
+
     def _filter_rules(self, abi: Abi) -> Iterator[bpf.Rule]:
         decided: set[int] = set()
         for index, rule in enumerate(self.rules):
-            action = rule.action or bpf.Action.trace(_FIRST_RULE + index)
             for number in sorted(rule.mask.numbers(abi) - decided):
                 lowered = [_lower(condition, abi, number) for condition in rule.where.all]
                 for alternative in itertools.product(*lowered):
-                    yield bpf.Rule(number, action, tuple(itertools.chain(*alternative)))
+                    conditions = tuple(itertools.chain(*alternative))
+                    yield bpf.Rule(number, self._action(index), conditions)
                 if not lowered:
                     decided.add(number)
-        for number in sorted(self.watched.numbers(abi) - decided):
-            yield bpf.Rule(number, bpf.Action.trace(_UNKNOWN_ABI - 1), ())
+        watched = self.watched.numbers(abi) - decided
+        for number in sorted(watched):
+            yield bpf.Rule(number, bpf.Action.trace(_WATCHED), ())
+        if self._default() != bpf.Action.allow():
+            for number in sorted(set(abi.names) - decided - watched):
+                yield bpf.Rule(number, bpf.Action.allow(), ())
 
     def rule_of(self, ret_data: int) -> int | None:
         """Find the rule that the filter named; None where it named none."""
@@ -118,7 +134,7 @@ class Plan:
 
     def is_watched(self, ret_data: int) -> bool:
         """Tell whether the filter stopped a call only for its being a blind spot."""
-        return ret_data == _UNKNOWN_ABI - 1
+        return ret_data == _WATCHED
 
     def match(self, call: Call) -> int | None:
         """Find the first rule for a call that no filter has judged."""

@@ -189,7 +189,8 @@ class EventStop:
 
     tid: int
     pid: int
-    #: "exec", "fork", "vfork", "clone", "attached", "superseded" or "blind-spot".
+    #: "attached" and "detached"; "exec"; "fork", "vfork", "clone" (of the parent); "superseded" (by
+    #: the execve of another thread); "blind-spot".
     event: str
     #: The new tid of fork, vfork and clone; the former tid of an exec or of what it superseded.
     message: int = 0

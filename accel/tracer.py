@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType, TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import bpf
 from accel.abi import Abi
@@ -21,9 +22,11 @@ from accel.mechanisms.ptrace_loop import PtraceLoop
 from accel.plan import EntryHandler, Plan, Rule, check
 from accel.policy import ExitHandler, HandlerPolicy
 from accel.result import CallStatistics, Result, Statistics
-from accel.snapshots import Snapshots
 from accel.stops import Stop, SyscallExitStop
 from accel.tracing_thread import TracingThread
+
+if TYPE_CHECKING:
+    from accel.snapshots import Snapshots
 
 __all__ = ["Tracer"]
 
@@ -201,6 +204,12 @@ class Tracer:
         """The pid of the command, or of the process attached to; 0 before ``start``."""
         return self._thread.pid if self._thread is not None else 0
 
+    def check(self) -> None:
+        """Raise the SetupError that ``start`` would, as far as it can be known; start nothing."""
+        if self._pid is None:
+            self._command().resolve()
+            self.plan.compile()
+
     def start(self) -> Self:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
         self._not_started()
@@ -226,24 +235,30 @@ class Tracer:
 
     def _launching(self, program: bpf.Program) -> TracingThread:
         assert self._policy is not None
-        env, cwd, close_fds, pass_fds = self._popen
         stdin, stdout, stderr = self._streams
         if self._input is not None:
             stdin = self._capture.source(self._input)
-        command = Command(
-            argv=tuple(os.fsencode(part) for part in self.args),
-            env=None if env is None else {os.fsencode(k): os.fsencode(v) for k, v in env.items()},
-            cwd=None if cwd is None else os.fsencode(cwd),
+        command = replace(
+            self._command(),
             stdin=stdin,
             stdout=self._capture.sink("stdout", stdout),
             stderr=self._capture.sink("stderr", stderr),
-            close_fds=close_fds,
-            pass_fds=pass_fds,
-            signal_mask=current_signal_mask(),
         )
         loop = SeccompTrace(self._policy, self._tell)
         self._loop = loop
         return TracingThread(loop, lambda: loop.start(command, program), "accel")
+
+    def _command(self) -> Command:
+        """Describe the command as far as it does not depend on pipes."""
+        env, cwd, close_fds, pass_fds = self._popen
+        return Command(
+            argv=tuple(os.fsencode(part) for part in self.args),
+            env=None if env is None else {os.fsencode(k): os.fsencode(v) for k, v in env.items()},
+            cwd=None if cwd is None else os.fsencode(cwd),
+            close_fds=close_fds,
+            pass_fds=pass_fds,
+            signal_mask=current_signal_mask(),
+        )
 
     def _tell(self, stop: Stop, /) -> None:
         for observer in self._observers:
@@ -262,6 +277,16 @@ class Tracer:
         finally:
             self.close()
 
+    @property
+    def is_attached(self) -> bool:
+        """Whether this traces a process that ran before, and lets it go at the end."""
+        return self._pid is not None
+
+    def join(self) -> None:
+        """Wait until the last tracee has ended, however it did; raise nothing of it."""
+        if self._thread is not None:
+            self._thread.join()
+
     def wait(self, timeout: float | None = None) -> Result:
         """Wait for the end of a started command; see ``run``."""
         if self._thread is None:
@@ -277,6 +302,8 @@ class Tracer:
 
         The command runs on meanwhile, until some thousand stops wait to be taken.
         """
+        from accel.snapshots import Snapshots  # noqa: PLC0415 - decoding is big
+
         self._not_started()
         snapshots = self._snapshots = Snapshots()
         self.observe(snapshots)

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import signal
 import threading
 from collections.abc import Callable
 
@@ -113,6 +114,8 @@ class TracingThread:
                 self._bell.ring()
 
     def _run(self) -> None:
+        # Signals are for the host's threads; the command's own mask is set when it starts.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._hang_bell()
             try:

@@ -117,8 +117,11 @@ class PtraceLoop(abc.ABC):
             raise
 
     def _stopped(self, tid: int, status: int) -> None:
-        # A new child may stop before its parent's event tells of it: either order is right.
-        tracee = self.tracees.get(tid) or self.add(Tracee(tid, process_of(tid)))
+        tracee = self.tracees.get(tid)
+        if tracee is None:
+            # A new child may stop before its parent's event tells of it: either order is right.
+            tracee = self.add(Tracee(tid, process_of(tid)))
+            self._event_of(tracee, "attached")
         # Killed in the stop: wait reports its end like any other.
         with contextlib.suppress(TraceeDied):
             if self._ending:

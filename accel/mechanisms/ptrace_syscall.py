@@ -77,7 +77,9 @@ class PtraceSyscall(PtraceLoop):
         self.calls.never_returned(tracee)
         call = call_of(tracee, info)
         if call is None:
-            self.calls.blind_spot(tracee, f"call {info.number:#x} of architecture {info.arch:#x}")
+            self.calls.blind_spot(
+                tracee, f"it made call {info.number:#x} of unknown ABI {info.arch:#x}"
+            )
             return
         rule = self._policy.match(call)
         if rule is not None:

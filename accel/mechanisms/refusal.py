@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
-
 from accel.errors import PtraceUnavailable
 
 __all__ = ["tracer_of", "why_not_attached"]
 
-_YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+_YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
 
 def why_not_attached(pid: int, error: OSError, *, started: bool = False) -> PtraceUnavailable:
@@ -29,7 +27,9 @@ def why_not_attached(pid: int, error: OSError, *, started: bool = False) -> Ptra
             f"no process {pid}", hint="list processes with: ps -e (a zombie cannot be traced)"
         )
     if _is_kernel_thread(pid):
-        return PtraceUnavailable(f"process {pid} is a kernel thread", hint="it makes no system calls")
+        return PtraceUnavailable(
+            f"process {pid} is a kernel thread", hint="it makes no system calls"
+        )
     scope = _yama_scope()
     if scope == 3:
         return PtraceUnavailable(
@@ -56,21 +56,14 @@ def tracer_of(tid: int) -> int | None:
 
 
 def _status_field(pid: int, name: str) -> int | None:
-    try:
-        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    for line in text.splitlines():
+    for line in _read(f"/proc/{pid}/status").splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1])
     return None
 
 
 def _command(pid: int | None) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return "another tracer"
+    return _read(f"/proc/{pid}/comm").strip() or "another tracer"
 
 
 def _is_kernel_thread(pid: int) -> bool:
@@ -79,7 +72,13 @@ def _is_kernel_thread(pid: int) -> bool:
 
 
 def _yama_scope() -> int:
+    return int(_read(_YAMA) or 0)
+
+
+def _read(path: str) -> str:
+    """Read a small file of /proc; empty if it is not there, or no more."""
     try:
-        return int(_YAMA.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return 0
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

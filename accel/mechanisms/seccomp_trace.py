@@ -57,11 +57,15 @@ class SeccompTrace(PtraceLoop):
         if not tracee.started and info.number != _SYS_EXECVE:
             pass  # The launching child gives up, by exit_group.
         elif call is None:
-            self.calls.blind_spot(tracee, f"call {info.number:#x} of architecture {info.arch:#x}")
+            self.calls.blind_spot(
+                tracee, f"it made call {info.number:#x} of unknown ABI {info.arch:#x}"
+            )
         elif rule is not None:
             self.calls.enter(tracee, call, rule)
         elif self._policy.is_watched(info.ret_data):
-            self.calls.blind_spot(tracee, call.name)
+            self.calls.blind_spot(
+                tracee, f"it uses {call.name}, whose operations are not system calls"
+            )
         else:
             # The tracee's own filter asked for a tracer. Alone it would have none, and the kernel
             # would fail the call: seccomp(2), SECCOMP_RET_TRACE.

@@ -1,0 +1,60 @@
+"""Stop a process only at the system calls you name.
+
+``SyscallMask`` says which calls; ``Tracer`` runs a command and stops it there, and nowhere else;
+``Decision`` is what a stop is answered with; ``arg`` writes conditions on scalar arguments. Errors
+are drawn as a tree in ``accel.errors``; what the kernel can report is listed in ``accel.stops``.
+"""
+
+from accel.abi import Abi
+from accel.arguments import arg
+from accel.call import Call
+from accel.decision import Decision
+from accel.errors import (
+    AccelError,
+    CommandError,
+    HandlerError,
+    MaskError,
+    SetupError,
+    TimeoutExpired,
+    TraceeDied,
+)
+from accel.mask import SyscallMask
+from accel.result import CallStatistics, Result, Statistics
+from accel.stops import (
+    EventStop,
+    Exited,
+    GroupStop,
+    Killed,
+    SignalDeliveryStop,
+    Stop,
+    SyscallEntryStop,
+    SyscallExitStop,
+)
+from accel.tracer import Tracer
+
+__all__ = [
+    "Abi",
+    "AccelError",
+    "Call",
+    "CallStatistics",
+    "CommandError",
+    "Decision",
+    "EventStop",
+    "Exited",
+    "GroupStop",
+    "HandlerError",
+    "Killed",
+    "MaskError",
+    "Result",
+    "SetupError",
+    "SignalDeliveryStop",
+    "Statistics",
+    "Stop",
+    "SyscallEntryStop",
+    "SyscallExitStop",
+    "SyscallMask",
+    "TimeoutExpired",
+    "TraceeDied",
+    "Tracer",
+    "arg",
+]

@@ -1,0 +1,72 @@
+"""The ``accel`` command: one module a subcommand, loaded when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from accel.errors import AccelError, SetupError
+
+__all__ = ["main"]
+
+#: {name: what it does}; the module of the same name has ``add_arguments`` and ``run``.
+_COMMANDS = {
+    "trace": "run a command and stop it only at selected system calls",
+    "doctor": "say what works on this host, and what to type where something does not",
+}
+
+#: accel's own failures, as distinct from the command's exit status.
+_FAILURE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with the command's own status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+    except SetupError as error:
+        _complain(error)
+        status = error.exit_status
+    except AccelError as error:
+        _complain(error)
+        status = _FAILURE
+    except BrokenPipeError:
+        # Whoever read standard output has gone: nothing to say, and nothing more to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = _FAILURE
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
+
+
+def _run(words: list[str]) -> int:
+    name = words[0] if words else ""
+    if name in _COMMANDS:
+        command = importlib.import_module(f"accel.command_line.{name}")
+        parser = argparse.ArgumentParser(
+            prog=f"accel {name}",
+            description=command.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(parser)
+        status: int = command.run(parser, words[1:])
+        return status
+    parser = argparse.ArgumentParser(
+        prog="accel",
+        description="Stop a process only at the system calls you name.",
+        epilog="accel COMMAND --help describes a command.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for known, description in _COMMANDS.items():
+        commands.add_parser(known, help=description, add_help=False)
+    parser.parse_args(words)
+    raise AssertionError("argparse exits on an unknown command")
+
+
+def _complain(error: AccelError) -> None:
+    print(f"accel: {error}", file=sys.stderr)

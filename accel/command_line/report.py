@@ -1,0 +1,106 @@
+"""What ``accel trace`` writes, and where: chosen by its options, closed however the run ends."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+
+from accel.decoding import Decoder
+from accel.errors import SetupError
+from accel.stops import EventStop, Stop
+from accel.tracer import Tracer
+from accel.writers import JsonWriter, LineOutput, Selection, TextFormat, TextWriter, summary
+from accel.writers.selection import descriptor_path
+
+__all__ = ["Report", "say"]
+
+
+def say(text: str) -> None:
+    """Say one line on standard error, about tracing itself."""
+    print(f"accel: {text}", file=sys.stderr, flush=True)
+
+
+@dataclass(slots=True)
+class Report:
+    """The writers of one run."""
+
+    _tracer: Tracer
+    _output: LineOutput
+    _writer: TextWriter | JsonWriter | None
+    _counts: bool
+
+    @classmethod
+    def open(
+        cls, options: argparse.Namespace, signals: frozenset[int] | None, tracer: Tracer
+    ) -> Report:
+        """Open what the options name and let it observe; raise SetupError if it cannot be written."""
+        path = options.output
+        try:
+            output = LineOutput.open(path) if path else LineOutput.standard_error()
+        except OSError as error:
+            raise SetupError(
+                f"cannot write {path}: {error.strerror}", hint="name another file with -o"
+            ) from error
+        writer = None if options.count else _writer(options, signals, output)
+        # Even a table alone needs results: it counts errors.
+        tracer.observe(writer or _ignore)
+        tracer.observe(_BlindSpots(), exits=False)
+        return cls(tracer, output, writer, options.count or options.count_too)
+
+    def close(self) -> int:
+        """Write what is left; return how many lines were lost, after saying so."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._counts:
+            self._output.write(summary(self._tracer.statistics()))
+        self._output.close()
+        if self._output.lost:
+            say(f"{self._output.lost} lines of the trace could not be written")
+        return self._output.lost
+
+    def abandon(self) -> None:
+        """Leave no trace: the run could not begin."""
+        self._output.abandon()
+
+
+def _writer(
+    options: argparse.Namespace, signals: frozenset[int] | None, output: LineOutput
+) -> TextWriter | JsonWriter:
+    decoder = Decoder(
+        string_limit=options.string_limit,
+        descriptor_path=descriptor_path if options.paths_of_fds else None,
+        abbreviate=not options.verbose,
+    )
+    paths = {os.path.abspath(path) for path in options.paths} | set(options.paths)
+    selection = Selection(options.successful, options.failed, frozenset(paths))
+    if options.json:
+        return JsonWriter(output, decoder, selection)
+    clocks = ("", "clock", "microseconds", "epoch")
+    layout = TextFormat(
+        timestamps="relative" if options.relative else clocks[min(options.clock, 3)],
+        durations=options.durations,
+        quiet=options.quiet,
+        pid_column=options.output is not None,
+        signals=signals,
+    )
+    return TextWriter(output, decoder, layout, selection)
+
+
+def _ignore(_stop: Stop, /) -> None:
+    pass
+
+
+class _BlindSpots:
+    """Says once for each process what tracing cannot see of it."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[int, str]] = set()
+
+    def __call__(self, stop: Stop, /) -> None:
+        if not isinstance(stop, EventStop) or stop.event != "blind-spot":
+            return
+        if (stop.pid, stop.detail) not in self._said:
+            self._said.add((stop.pid, stop.detail))
+            say(f"process {stop.pid} is not fully seen: {stop.detail}")

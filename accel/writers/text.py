@@ -1,0 +1,203 @@
+"""strace's lines: ``[pid 42] read(3, "", 4096) = 0``, whole or in two halves.
+
+A call is written when it begins and completed when it returns. When something else must be written
+in between, the first half ends with `` <unfinished ...>`` and the second begins with ``<... read
+resumed>``, as in strace. Memory is bounded: one entry for each call that is under way.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from accel.decoding import Decoder, Entered, SigInfo, format_exit, format_signal, signal_name
+from accel.stops import (
+    EventStop,
+    Exited,
+    GroupStop,
+    Killed,
+    SignalDeliveryStop,
+    Stop,
+    SyscallEntryStop,
+    SyscallExitStop,
+)
+from accel.writers.output import LineOutput
+from accel.writers.selection import Selection
+
+__all__ = ["TextFormat", "TextWriter"]
+
+#: Where strace puts the equals sign: -a, DEFAULT_ACOLUMN.
+_RESULT_COLUMN = 40
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TextFormat:
+    """What surrounds the calls on their lines."""
+
+    #: How the time of each line is shown: "", "clock" (-t), "microseconds" (-tt), "epoch" (-ttt)
+    #: or "relative" (-r).
+    timestamps: str = ""
+    #: -T: the time spent in each call.
+    durations: bool = False
+    #: 0: everything; 1 (-q): nothing of attaching and detaching; 2 (-qq): nor of ends.
+    quiet: int = 0
+    #: Whether every line begins with its pid, as in a file; else only when there are several.
+    pid_column: bool = False
+    #: The signals whose delivery is shown; None: all.
+    signals: frozenset[int] | None = None
+
+
+class TextWriter:
+    """An observer that writes strace's text."""
+
+    def __init__(
+        self,
+        output: LineOutput,
+        decoder: Decoder | None = None,
+        layout: TextFormat | None = None,
+        selection: Selection | None = None,
+    ) -> None:
+        self._output = output
+        self._decoder = decoder or Decoder()
+        self._layout = layout or TextFormat()
+        self._selection = selection or Selection()
+        self._entered: dict[int, Entered] = {}
+        #: The tid whose line is not complete, and how long that line is.
+        self._open = 0
+        self._column = 0
+        self._tracees: set[int] = set()
+        self._last_ns = 0
+        #: What to add to CLOCK_MONOTONIC to get the time of day.
+        self._epoch_ns = time.time_ns() - time.monotonic_ns()
+
+    def __call__(self, stop: Stop, /) -> None:
+        """Write what there is to write about a stop."""
+        match stop:
+            case SyscallEntryStop():
+                self._enter(stop)
+            case SyscallExitStop():
+                self._exit(stop)
+            case SignalDeliveryStop():
+                if self._layout.signals is None or stop.signal in self._layout.signals:
+                    self._line(stop, format_signal(SigInfo.parse(stop.siginfo)))
+            case GroupStop():
+                self._line(stop, f"--- stopped by {signal_name(stop.signal)} ---")
+            case EventStop():
+                self._event(stop)
+            case Exited() | Killed():
+                self._end(stop)
+
+    # ------------------------------------------------------------------------- calls
+
+    def _enter(self, stop: SyscallEntryStop) -> None:
+        self._tracees.add(stop.tid)
+        if not self._selection.shows_entry(stop):
+            return
+        entered = self._decoder.enter(stop.call, stop.memory)
+        self._entered[stop.tid] = entered
+        if not self._selection.by_status:
+            self._begin(stop.tid, stop.time_ns, f"{entered.name}({entered.text}")
+            self._open = stop.tid
+
+    def _exit(self, stop: SyscallExitStop) -> None:
+        entered = self._entered.pop(stop.tid, None)
+        if entered is None or not self._selection.shows_exit(stop):
+            return
+        left = self._decoder.leave(entered, stop.result, stop.memory)
+        rest = left.text
+        if stop.result is None and rest:
+            # The decoder wanted to see what the call would write.
+            rest = " <unfinished ...>"
+        if self._selection.by_status:
+            self._begin(stop.tid, stop.entered_ns, f"{entered.name}({entered.text}")
+        elif self._open != stop.tid:
+            self._begin(stop.tid, stop.time_ns, f"<... {entered.name} resumed>")
+        self._open = 0
+        text = f"{rest}) "
+        padding = " " * (_RESULT_COLUMN - self._column - len(text))
+        took = ""
+        if self._layout.durations and stop.result is not None:
+            nanoseconds = stop.time_ns - stop.entered_ns
+            took = f" <{nanoseconds // _SECOND}.{nanoseconds % _SECOND // 1000:06}>"
+        injected = " (INJECTED)" if stop.injected else ""
+        self._output.write(f"{text}{padding}= {left.result}{injected}{took}\n")
+
+    # ------------------------------------------------------------------------- other lines
+
+    def _event(self, stop: EventStop) -> None:
+        if stop.event == "attached":
+            self._tracees.add(stop.tid)
+            self._message(f"Process {stop.tid} attached")
+        elif stop.event == "exec":
+            self._tracees.add(stop.tid)
+        elif stop.event == "detached":
+            self._tracees.discard(stop.tid)
+            self._entered.pop(stop.tid, None)
+            self._message(f"Process {stop.tid} detached")
+        elif stop.event == "superseded":
+            self._line(stop, f"+++ superseded by execve in pid {stop.message} +++")
+            self._renamed(stop.message, stop.tid)
+
+    def _renamed(self, former: int, tid: int) -> None:
+        """Follow a thread whose execve(2) gave it the leader's tid."""
+        self._tracees.discard(former)
+        if former in self._entered:
+            self._entered[tid] = self._entered.pop(former)
+        if self._open == former:
+            self._open = tid
+
+    def _end(self, stop: Exited | Killed) -> None:
+        if self._layout.quiet < 2:
+            self._line(stop, format_exit(stop))
+        self._tracees.discard(stop.tid)
+        self._entered.pop(stop.tid, None)
+
+    def _message(self, text: str) -> None:
+        """Say something about tracing itself: on the terminal only, as strace does."""
+        if not self._layout.quiet and not self._layout.pid_column:
+            self._interrupt()
+            self._output.write(f"accel: {text}\n")
+
+    def _line(
+        self, stop: SignalDeliveryStop | GroupStop | EventStop | Exited | Killed, text: str
+    ) -> None:
+        self._begin(stop.tid, stop.time_ns, f"{text}\n")
+        self._column = 0
+
+    # ------------------------------------------------------------------------- lines
+
+    def _begin(self, tid: int, time_ns: int, text: str) -> None:
+        self._interrupt()
+        line = f"{self._pid(tid)}{self._time(time_ns)}{text}"
+        self._column = len(line)
+        self._output.write(line)
+
+    def _interrupt(self) -> None:
+        if self._open:
+            self._output.write(" <unfinished ...>\n")
+            self._open = 0
+
+    def _pid(self, tid: int) -> str:
+        if self._layout.pid_column:
+            return f"{tid:<5} "
+        return f"[pid {tid:>5}] " if len(self._tracees) > 1 else ""
+
+    def _time(self, time_ns: int) -> str:
+        style = self._layout.timestamps
+        if not style:
+            return ""
+        if style == "relative":
+            passed = max(0, time_ns - self._last_ns) if self._last_ns else 0
+            self._last_ns = time_ns
+            return f"{passed // _SECOND:6}.{passed % _SECOND // 1000:06} "
+        seconds, rest = divmod(time_ns + self._epoch_ns, _SECOND)
+        if style == "epoch":
+            return f"{seconds}.{rest // 1000:06} "
+        clock = time.strftime("%H:%M:%S", time.localtime(seconds))
+        return f"{clock}.{rest // 1000:06} " if style == "microseconds" else f"{clock} "
+
+    def close(self) -> None:
+        """Complete a line that was begun; the output stays open."""
+        self._interrupt()
+        self._output.flush()
