@@ -13,8 +13,8 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final, TypeAlias
 
 from accel.abi import Abi
 from accel.roles import Argument, Role, result, signature
@@ -22,67 +22,68 @@ from accel.roles import Argument, Role, result, signature
 __all__ = ["ALIASES", "NAMES", "members"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What the rules look at."""
+Arguments: TypeAlias = tuple[Argument, ...]
 
-    name: str
-    arguments: tuple[Argument, ...]
-    roles: frozenset[Role]
-    families: frozenset[str]
-    result: Role
-
-
-_Rule = Callable[[_Call], bool]
-
-_PATHS = frozenset({Role.PATH, Role.PATH_OUT})
-_DESCRIPTORS = frozenset({Role.FD, Role.DIRFD, Role.FD_SET})
-_SOCKET_ADDRESSES = frozenset({Role.SOCKADDR_IN, Role.SOCKADDR_OUT})
-_IDS = frozenset({Role.UID, Role.GID})
+_PATHS: Final = (Role.PATH, Role.PATH_OUT)
+_DESCRIPTORS: Final = (Role.FD, Role.DIRFD, Role.FD_SET)
+_SOCKET_ADDRESSES: Final = (Role.SOCKADDR_IN, Role.SOCKADDR_OUT)
+_IDS: Final = (Role.UID, Role.GID)
 
 #: What arguments point to, if it holds descriptors; an array of them is of family "fd".
-_HOLD_DESCRIPTORS = frozenset({"bpf_attr", "fd", "mmap_arg_struct", "pollfd", "sel_arg_struct"})
-_HOLD_IDS = frozenset({"uid_t", "gid_t", "old_uid_t", "old_gid_t"})
-_CAPABILITIES = frozenset({"__user_cap_header_struct", "__user_cap_data_struct"})
-_STATS = frozenset({"stat", "stat64", "__old_kernel_stat", "statx"})
-_STATFS = frozenset({"statfs", "statfs64"})
+_HOLD_DESCRIPTORS: Final = ("bpf_attr", "fd", "mmap_arg_struct", "pollfd", "sel_arg_struct")
+_HOLD_IDS: Final = ("uid_t", "gid_t", "old_uid_t", "old_gid_t")
+_CAPABILITIES: Final = ("__user_cap_header_struct", "__user_cap_data_struct")
+_STATS: Final = ("stat", "stat64", "__old_kernel_stat", "statx")
+_STATFS: Final = ("statfs", "statfs64")
 
 
-def _file(call: _Call) -> bool:
+def _takes(arguments: Arguments, roles: tuple[Role, ...]) -> bool:
+    return any(argument.role in roles for argument in arguments)
+
+
+def _points_to(arguments: Arguments, families: tuple[str, ...]) -> bool:
+    return any(argument.family in families for argument in arguments)
+
+
+def _file(name: str, arguments: Arguments) -> bool:
     # fsconfig takes a path if its command is FSCONFIG_SET_PATH.
-    return bool(call.roles & _PATHS) or call.name == "fsconfig"
+    return _takes(arguments, _PATHS) or name == "fsconfig"
 
 
-def _desc(call: _Call) -> bool:
-    found = call.roles & _DESCRIPTORS or call.result is Role.FD or call.families & _HOLD_DESCRIPTORS
-    # As in strace, calls on sockets are in %network alone; sendfile also reads a file.
-    return bool(found) and (not _network(call) or call.name.startswith("sendfile"))
-
-
-def _network(call: _Call) -> bool:
+def _desc(name: str, arguments: Arguments) -> bool:
+    if _network(name, arguments) and not name.startswith("sendfile"):
+        # As in strace, calls on sockets are in %network alone; sendfile also reads a file.
+        return False
     return (
-        bool(call.roles & _SOCKET_ADDRESSES)
-        or any(argument.name == "sockfd" for argument in call.arguments)
-        or re.search(r"^(send|recv)|sock", call.name) is not None
+        _takes(arguments, _DESCRIPTORS)
+        or _points_to(arguments, _HOLD_DESCRIPTORS)
+        or result(name) is Role.FD
     )
 
 
-def _process(call: _Call) -> bool:
-    return _signals_a_process(call) or bool(re.match(r"(v?fork|clone|exec|exit|wait)", call.name))
-
-
-def _signals_a_process(call: _Call) -> bool:
-    target = Role.PID in call.roles or any(item.name == "pidfd" for item in call.arguments)
-    return target and Role.SIGNAL in call.roles
-
-
-def _memory(call: _Call) -> bool:
+def _network(name: str, arguments: Arguments) -> bool:
     return (
-        call.result is Role.ADDRESS
-        or any(_is_place(argument) for argument in call.arguments)
-        or re.search(r"m(un)?lockall|mempolicy|_pages$|^shmdt$", call.name) is not None
+        _takes(arguments, _SOCKET_ADDRESSES)
+        or any(argument.name == "sockfd" for argument in arguments)
+        or re.search(r"^(send|recv)|sock", name) is not None
+    )
+
+
+def _process(name: str, arguments: Arguments) -> bool:
+    if re.match(r"v?fork|clone|exec|exit|wait", name):
+        return True
+    # Or it sends a signal to a process.
+    target = any(item.role is Role.PID or item.name == "pidfd" for item in arguments)
+    return target and _takes(arguments, (Role.SIGNAL,))
+
+
+def _memory(name: str, arguments: Arguments) -> bool:
+    return (
+        result(name) is Role.ADDRESS
+        or any(_is_place(argument) for argument in arguments)
+        or re.search(r"m(un)?lockall|mempolicy|_pages$|^shmdt$", name) is not None
         # These map, unmap and pin the rings and buffers of asynchronous input and output.
-        or call.name in ("io_setup", "io_destroy", "io_uring_register")
+        or name in ("io_setup", "io_destroy", "io_uring_register")
     )
 
 
@@ -92,65 +93,71 @@ def _is_place(argument: Argument) -> bool:
     return named and argument.role is Role.ADDRESS and not argument.ctype.endswith("*")
 
 
-def _signal(call: _Call) -> bool:
+def _signal(name: str, arguments: Arguments) -> bool:
     return (
-        Role.SIGNAL in call.roles
-        or re.search(r"sig|^s[gs]etmask$", call.name) is not None
+        _takes(arguments, (Role.SIGNAL,))
+        or re.search(r"sig|^s[gs]etmask$", name) is not None
         # pause waits for a signal; io_uring_enter may change the mask while it waits.
-        or call.name in ("pause", "io_uring_enter")
+        or name in ("pause", "io_uring_enter")
     )
 
 
-def _ipc(call: _Call) -> bool:
-    return re.match(r"(msg|sem|shm)(get|ctl|snd|rcv|op|timedop|at|dt)|ipc$", call.name) is not None
+def _ipc(name: str, _arguments: Arguments) -> bool:
+    return re.match(r"(msg|sem|shm)(get|ctl|snd|rcv|op|timedop|at|dt)|ipc$", name) is not None
 
 
-def _creds(call: _Call) -> bool:
-    ids = call.roles & _IDS or call.families & (_HOLD_IDS | _CAPABILITIES) or call.result in _IDS
-    of_a_file = call.roles & (_PATHS | _DESCRIPTORS)
-    # prctl sets securebits and drops capabilities.
-    return (bool(ids) and not of_a_file) or call.name == "prctl"
+def _creds(name: str, arguments: Arguments) -> bool:
+    if _takes(arguments, (*_PATHS, *_DESCRIPTORS)):
+        # The owner of a file.
+        return False
+    return (
+        _takes(arguments, _IDS)
+        or _points_to(arguments, (*_HOLD_IDS, *_CAPABILITIES))
+        or result(name) in _IDS
+        # prctl sets securebits and drops capabilities.
+        or name == "prctl"
+    )
 
 
-def _clock(call: _Call) -> bool:
+def _clock(name: str, _arguments: Arguments) -> bool:
     pattern = r"clock_(?!nanosleep)\w+|adjtimex|[gs]ettimeofday|s?time"
-    return re.fullmatch(pattern, call.name) is not None
+    return re.fullmatch(pattern, name) is not None
 
 
-def _any_stat(call: _Call) -> bool:
-    return bool(call.families & _STATS)
+def _any_stat(_name: str, arguments: Arguments) -> bool:
+    return _points_to(arguments, _STATS)
 
 
-def _stat(call: _Call) -> bool:
-    return _any_stat(call) and not _fstat(call) and not _lstat(call)
+def _stat(name: str, arguments: Arguments) -> bool:
+    return _any_stat(name, arguments) and not (_fstat(name, arguments) or _lstat(name, arguments))
 
 
-def _lstat(call: _Call) -> bool:
-    return _any_stat(call) and "lstat" in call.name
+def _lstat(name: str, arguments: Arguments) -> bool:
+    return _any_stat(name, arguments) and "lstat" in name
 
 
-def _fstat(call: _Call) -> bool:
-    return _any_stat(call) and bool(call.roles & _DESCRIPTORS)
+def _fstat(name: str, arguments: Arguments) -> bool:
+    return _any_stat(name, arguments) and _takes(arguments, _DESCRIPTORS)
 
 
-def _statfs(call: _Call) -> bool:
-    return bool(call.families & _STATFS) and Role.PATH in call.roles
+def _any_statfs(_name: str, arguments: Arguments) -> bool:
+    return _points_to(arguments, (*_STATFS, "ustat"))
 
 
-def _fstatfs(call: _Call) -> bool:
-    return bool(call.families & _STATFS) and Role.FD in call.roles
+def _statfs(_name: str, arguments: Arguments) -> bool:
+    return _points_to(arguments, _STATFS) and _takes(arguments, _PATHS)
 
 
-def _any_statfs(call: _Call) -> bool:
-    return bool(call.families & (_STATFS | {"ustat"}))
+def _fstatfs(_name: str, arguments: Arguments) -> bool:
+    return _points_to(arguments, _STATFS) and _takes(arguments, _DESCRIPTORS)
 
 
-def _pure(call: _Call) -> bool:
-    always = call.name.startswith("get") and call.result in (Role.PID, Role.UID, Role.GID)
-    return always and not call.arguments
+def _pure(name: str, arguments: Arguments) -> bool:
+    succeeds = name.startswith("get") and result(name) in (Role.PID, Role.UID, Role.GID)
+    return succeeds and not arguments
 
 
-_RULES: Mapping[str, _Rule] = MappingProxyType(
+_RULES: Final[Mapping[str, Callable[[str, Arguments], bool]]] = MappingProxyType(
     {
         "%file": _file,
         "%desc": _desc,
@@ -173,10 +180,10 @@ _RULES: Mapping[str, _Rule] = MappingProxyType(
 )
 
 #: Every class, spelled as strace does.
-NAMES = tuple(_RULES)
+NAMES: Final = tuple(_RULES)
 
 #: Other spellings that strace accepts; those without a percent sign are deprecated there.
-ALIASES: Mapping[str, str] = MappingProxyType(
+ALIASES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "%net": "%network",
         "desc": "%desc",
@@ -197,28 +204,5 @@ def members(name: str, abi: Abi) -> frozenset[int]:
     Cost: the first call describes every system call of the ABI, a few milliseconds.
     """
     rule = _RULES[ALIASES.get(name, name)]
-    return frozenset(abi.numbers[call.name] for call in _calls(abi) if rule(call))
-
-
-@functools.cache
-def _calls(abi: Abi) -> tuple[_Call, ...]:
-    # Most calls are the same in every ABI: their signature is then one object, described once.
-    known = {} if abi is Abi.X86_64 else {call.name: call for call in _calls(Abi.X86_64)}
-    calls = []
-    for name in abi.numbers:
-        arguments = signature(abi, name)
-        call = known.get(name)
-        if call is None or call.arguments is not arguments:
-            call = _describe(name, arguments)
-        calls.append(call)
-    return tuple(calls)
-
-
-def _describe(name: str, arguments: tuple[Argument, ...]) -> _Call:
-    return _Call(
-        name,
-        arguments,
-        frozenset(argument.role for argument in arguments),
-        frozenset(argument.family for argument in arguments if argument.family),
-        result(name),
-    )
+    numbers = abi.numbers.items()
+    return frozenset(number for call, number in numbers if rule(call, signature(abi, call)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from accel import families
 from accel.roles import Argument, Role
@@ -19,6 +19,8 @@ from accel.roles import Argument, Role
 __all__ = ["RESULTS", "ROLES", "describe", "result"]
 
 Key = TypeVar("Key")
+#: A role and its family.
+Meaning: TypeAlias = tuple[Role, str]
 
 #: Arguments whose C type and name say too little or the wrong thing: {role: "call.argument ..."}.
 ROLES: Final = {
@@ -98,15 +100,13 @@ _VALUES: Final = {
     "uid_t": Role.UID,
     "umode_t": Role.MODE,
 }
-_UNSIGNED: Final = re.compile(r"unsigned.*|(__)?u\d+|size_t|qid_t")
-_FD: Final = re.compile(r".*fd|fd_.*")
-_DIRFD: Final = re.compile(r".*dirfd")
-_ADDRESS: Final = re.compile(r"addr|old_address|start|stack")
-#: Two registers of i386 that hold one value, and preadv's pos_l and pos_h everywhere.
-_HALF: Final = re.compile(r"(\w+)_(low|high|l|h)")
+_UNSIGNED: Final = frozenset({"size_t", "qid_t", "u32", "u64", "__u32", "__u64"})
+_ADDRESSES: Final = frozenset({"addr", "old_address", "start", "stack"})
+#: What ends the names of two registers of i386 that hold one value (and preadv's everywhere).
+_HALVES: Final = {"_low": Role.LOW, "_l": Role.LOW, "_high": Role.HIGH, "_h": Role.HIGH}
 
-#: Names of C strings that name a file.
-_PATH: Final = re.compile(r".*path(name)?|filename|target|new_root|put_old|special")
+#: C strings that name a file, beyond "pathname" and "oldpath".
+_PATHS: Final = frozenset({"filename", "target", "new_root", "put_old", "special"})
 #: C types of which a pointer has a role of its own; others are structs or numbers.
 _POINTED: Final = {
     "iovec": "iovec",
@@ -135,11 +135,12 @@ _POINTED_BY_NAME: Final = {
 }
 _UNTYPED: Final = frozenset({"int", "unsigned long", "void"})
 
-#: Integers that count the elements that a neighbour points to, or its bytes.
-_ELEMENTS: Final = re.compile(r"\w*cnt|count|vlen|nr(_.*)?|nsops|nfds|max(events|node)")
-_BYTES: Final = re.compile(r"\w*len|\w*size|sizemask|bufsiz|bytecount")
-_COUNTED: Final = frozenset({"array", "buffer", "iovec", "sigset", "sockaddr", "struct"})
-_STRUCT_SIZE: Final = re.compile(r"(buf)?size|msgsz|sz")
+#: Integers that count the elements that a neighbour points to, beyond "iovcnt" and "nr_segs".
+_ELEMENTS: Final = frozenset({"count", "maxevents", "maxnode", "nfds", "nr", "nsops", "vlen"})
+#: Integers that count its bytes, beyond "addrlen" and "sigsetsize".
+_BYTES: Final = frozenset({"bufsiz", "bytecount", "sizemask"})
+_STRUCT_SIZES: Final = frozenset({"bufsize", "msgsz", "size", "sz"})
+_COUNTED: Final = frozenset({"array", "buffer", "iovec", "sigset", "sockaddr"})
 #: A call that sets something reads what its pointers point to, except the old value.
 _SETTER: Final = re.compile(r"(^|_)set(?!_tid)")
 _VARIANT: Final = re.compile(r"(_time64|64|32)$")
@@ -153,19 +154,18 @@ def describe(call: str, parameters: Sequence[tuple[str, str]]) -> tuple[Argument
     names = ["", *(name for _, name in parameters), ""]
     arguments = []
     for position, (ctype, name) in enumerate(parameters):
-        is_pointer = _pointed(ctype) is not None
-        role, family = _written(call, base, name, is_pointer) or (None, "")
-        length = None
-        if is_pointer:
-            reads = ctype.startswith("const ") or (setter and not name.startswith("old"))
-            neighbours = names[position], names[position + 2]
-            role, offset = _pointer_role(role, ctype, name, reads, neighbours)
-            length = position + offset if offset else None
-            if role is Role.FD_SET:
-                length = 0
-        elif role is None:
-            role = _value_role(ctype, name)
-        arguments.append(Argument(name, ctype, role, family or _family(role, ctype, name), length))
+        pointed = _pointed(ctype)
+        written = _written(call, base, name, pointed is not None) if name in _WRITTEN else None
+        if pointed is None:
+            arguments.append(_value(ctype, name, written))
+            continue
+        reads = ctype.startswith("const ") or (setter and not name.startswith("old"))
+        neighbours = names[position], names[position + 2]
+        role, family, offset = _pointer(ctype, name, written, reads, neighbours)
+        length = position + offset if offset else None
+        if role is Role.FD_SET:
+            length = 0
+        arguments.append(Argument(name, ctype, role, family, length))
     return tuple(arguments)
 
 
@@ -174,11 +174,9 @@ def result(call: str) -> Role:
     return _RESULT_OF.get(call) or _RESULT_OF.get(_VARIANT.sub("", call), Role.SIGNED)
 
 
-def _written(call: str, base: str, name: str, is_pointer: bool) -> tuple[Role, str] | None:
+def _written(call: str, base: str, name: str, is_pointer: bool) -> Meaning | None:
     """Look up what the tables say about an argument."""
-    calls = _WRITTEN.get(name)
-    if calls is None:
-        return None
+    calls = _WRITTEN[name]
     found = calls.get(call) or calls.get(base)
     if found is None and "*" in calls and calls["*"][0].is_pointer == is_pointer:
         found = calls["*"]
@@ -186,53 +184,77 @@ def _written(call: str, base: str, name: str, is_pointer: bool) -> tuple[Role, s
 
 
 @functools.cache
+def _value(ctype: str, name: str, written: Meaning | None) -> Argument:
+    """Describe an argument that is passed by value; equal ones of many calls are one object."""
+    role, family = written or (_value_role(ctype, name), "")
+    return Argument(name, ctype, role, family or _family(role, ctype, name))
+
+
 def _value_role(ctype: str, name: str) -> Role:
-    """Give a role to an argument that is passed by value."""
-    if half := _HALF.fullmatch(name):
-        return Role.LOW if half[2].startswith("l") else Role.HIGH
+    if half := _half(name):
+        return half
     if name.endswith("flags"):
         return Role.FLAGS
     if ctype in _VALUES:
         return _VALUES[ctype]
-    if _FD.fullmatch(name):
-        return Role.DIRFD if _DIRFD.fullmatch(name) else Role.FD
-    if ctype == "unsigned long" and _ADDRESS.fullmatch(name):
+    if name.endswith("fd") or name.startswith("fd_"):
+        return Role.DIRFD if name.endswith("dirfd") else Role.FD
+    if ctype == "unsigned long" and name in _ADDRESSES:
         return Role.ADDRESS
-    return Role.UNSIGNED if _UNSIGNED.fullmatch(ctype) else Role.SIGNED
+    unsigned = ctype.startswith("unsigned") or ctype in _UNSIGNED
+    return Role.UNSIGNED if unsigned else Role.SIGNED
+
+
+def _half(name: str) -> Role | None:
+    _, underscore, end = name.rpartition("_")
+    return _HALVES.get(underscore + end)
 
 
 @functools.cache
-def _pointer_role(
-    written: Role | None, ctype: str, name: str, reads: bool, neighbours: tuple[str, str]
-) -> tuple[Role, int]:
-    """Give a role to a pointer, and the distance to the neighbour that counts; 0 for none."""
-    before, after = neighbours
-    role = written
-    if role is None:
-        # Only arrays ever follow their count: getgroups(size, list).
-        counted = _ELEMENTS.fullmatch(after) or _ELEMENTS.fullmatch(before)
-        role = _role_of_type(ctype, name, reads, counted is not None)
-    kind = role.value.partition("_")[0]
-    if role is not Role.PATH_OUT and kind not in _COUNTED:
-        return role, 0
-    if kind == "struct":
-        return role, 1 if _STRUCT_SIZE.fullmatch(after) else 0
-    if _BYTES.fullmatch(after) or _ELEMENTS.fullmatch(after):
-        return role, 1
-    if kind == "buffer":
+def _pointer(
+    ctype: str, name: str, written: Meaning | None, reads: bool, neighbours: tuple[str, str]
+) -> tuple[Role, str, int]:
+    """Give a pointer its role, its family, and the distance to the neighbour that counts, or 0."""
+    if written is None:
+        # Arrays alone may follow their count.
+        counted = any(map(_counts_elements, neighbours))
+        role = _pointer_role(ctype, name, reads, counted)
+    else:
+        role, _ = written
+    offset = _count(role, *neighbours)
+    if role in (Role.BUFFER_IN, Role.BUFFER_OUT) and not offset:
         # Nobody counts its bytes.
-        return Role.STRING if _pointed(ctype) == "char" else Role.ADDRESS, 0
-    counted = _BYTES.fullmatch(before) or _ELEMENTS.fullmatch(before)
-    return role, -1 if kind == "array" and counted else 0
+        role = Role.STRING if _pointed(ctype) == "char" else Role.ADDRESS
+    return role, _family(role, ctype, name), offset
 
 
-def _role_of_type(ctype: str, name: str, reads: bool, counted: bool) -> Role:
+def _count(role: Role, before: str, after: str) -> int:
+    """Tell which neighbour counts what a pointer points to: -1, 1, or 0 for none."""
+    kind = role.value.partition("_")[0]
+    if kind == "struct":
+        return 1 if after in _STRUCT_SIZES else 0
+    if kind not in _COUNTED and role is not Role.PATH_OUT:
+        return 0
+    if _counts(after):
+        return 1
+    return -1 if kind == "array" and _counts(before) else 0
+
+
+def _counts_elements(name: str) -> bool:
+    return name in _ELEMENTS or name.endswith("cnt") or name.startswith("nr_")
+
+
+def _counts(name: str) -> bool:
+    return name in _BYTES or name.endswith(("len", "size")) or _counts_elements(name)
+
+
+def _pointer_role(ctype: str, name: str, reads: bool, counted: bool) -> Role:
     pointed = _pointed(ctype)
     if ctype.endswith("**"):
         return Role.STRINGS if pointed == "char" else Role.ADDRESS
     if pointed == "fd_set":
         return Role.FD_SET
-    if pointed == "char" and _PATH.fullmatch(name):
+    if pointed == "char" and (name in _PATHS or name.endswith(("path", "pathname"))):
         return Role.PATH
     if pointed in ("char", "void"):
         kind = "buffer"
@@ -273,12 +295,12 @@ def _pairs(table: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
     return ((key, member) for key, members in table.items() for member in members.split())
 
 
-def _written_roles() -> dict[str, dict[str, tuple[Role, str]]]:
+def _written_roles() -> dict[str, dict[str, Meaning]]:
     """Index the tables: {argument: {call or "*": (role, family)}}."""
     entries = [(member, (role, "")) for role, member in _pairs(ROLES)]
     entries += [(member, (Role.FLAGS, family)) for family, member in _pairs(families.FLAGS)]
     entries += [(member, (Role.ENUM, family)) for family, member in _pairs(families.ENUMS)]
-    index: dict[str, dict[str, tuple[Role, str]]] = {}
+    index: dict[str, dict[str, Meaning]] = {}
     for member, meaning in entries:
         call, _, argument = member.partition(".")
         index.setdefault(argument, {})[call] = meaning
