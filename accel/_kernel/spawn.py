@@ -27,7 +27,17 @@ from typing import Final
 
 from accel._kernel.libc import failure
 
-__all__ = ["CODE", "Launch", "Step", "call", "default_action", "launch"]
+__all__ = [
+    "CODE",
+    "Launch",
+    "Step",
+    "call",
+    "default_action",
+    "executable",
+    "launch",
+    "launch_copied",
+    "launch_sharing",
+]
 
 # long spawn(long a1, long a2, struct step *steps, struct report *report, long number)
 CODE: Final = bytes.fromhex(
@@ -72,6 +82,8 @@ _STEP = struct.Struct("=q6Qq")
 _REPORT = struct.Struct("=Qq")
 _CLONE_ARGS = struct.Struct("=11Q")
 _ANY_RESULT: Final = -(1 << 63)
+#: Containers that hide clone3; Linux 5.3 and 5.4, whose clone3 has no CLONE_CLEAR_SIGHAND.
+_NO_CLONE3: Final = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 _MAP_FAILED: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -114,7 +126,7 @@ class Launch:
         return self.steps[index], -result if result < 0 else 0
 
 
-def _executable(code: bytes) -> int:
+def executable(code: bytes) -> int:
     """Map ``code`` and return its address; from a file, since W^X policies refuse anonymous."""
     descriptor = os.memfd_create("accel-spawn", os.MFD_CLOEXEC)
     try:
@@ -134,7 +146,7 @@ def _executable(code: bytes) -> int:
 @functools.cache
 def _spawn() -> Callable[[int, int, int, int, int], int]:
     # Mapped once and never unmapped. CFUNCTYPE calls release the GIL.
-    return ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_long] * 5)(_executable(CODE))
+    return ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_long] * 5)(executable(CODE))
 
 
 def _reset_handlers() -> list[Step]:
@@ -161,27 +173,39 @@ def launch(steps: Sequence[Step], *, exit_signal: int = signal.SIGCHLD) -> Launc
     The calling thread becomes its parent. Raise OSError when no process can be made. Cost: one
     clone3(2); every signal is blocked in the child until a step unblocks it.
     """
-    report = mmap.mmap(-1, mmap.PAGESIZE)
-    plain = (*_reset_handlers(), *steps)
+    try:
+        return launch_sharing(steps, exit_signal=exit_signal)
+    except OSError as error:
+        if error.errno not in _NO_CLONE3:
+            raise
+    return launch_copied(steps, exit_signal=exit_signal)
+
+
+def launch_sharing(steps: Sequence[Step], *, exit_signal: int = signal.SIGCHLD) -> Launch:
+    """Start a child by clone3(2) that shares this memory; raise OSError where that is refused."""
     arguments = _CLONE_ARGS.pack(
         _CLONE_VM | _CLONE_CLEAR_SIGHAND, 0, 0, 0, exit_signal, 0, 0, 0, 0, 0, 0
     )
     clone3 = ctypes.create_string_buffer(arguments, len(arguments))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        child = _start(ctypes.addressof(clone3), _CLONE_ARGS.size, tuple(steps), report, _SYS_CLONE3)
-        if child.pid in (-errno.ENOSYS, -errno.EPERM):  # containers that hide clone3
-            child = _start(int(exit_signal), 0, plain, report, _SYS_CLONE)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if child.pid < 0:
-        raise OSError(-child.pid, os.strerror(-child.pid), "clone")
-    return child
+    return _start(ctypes.addressof(clone3), _CLONE_ARGS.size, tuple(steps), _SYS_CLONE3)
 
 
-def _start(a1: int, a2: int, steps: tuple[Step, ...], report: mmap.mmap, number: int) -> Launch:
+def launch_copied(steps: Sequence[Step], *, exit_signal: int = signal.SIGCHLD) -> Launch:
+    """Start a child by clone(2) with a copy of this memory, as fork(2) does."""
+    return _start(int(exit_signal), 0, (*_reset_handlers(), *steps), _SYS_CLONE)
+
+
+def _start(a1: int, a2: int, steps: tuple[Step, ...], number: int) -> Launch:
+    report = mmap.mmap(-1, mmap.PAGESIZE)
     packed = b"".join(step.pack() for step in steps)
     table = ctypes.create_string_buffer(packed, len(packed))
     shared = ctypes.addressof(ctypes.c_char.from_buffer(report))
-    pid = _spawn()(a1, a2, ctypes.addressof(table), shared, number)
+    spawn = _spawn()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = spawn(a1, a2, ctypes.addressof(table), shared, number)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if pid < 0:
+        raise OSError(-pid, os.strerror(-pid), "clone3" if number == _SYS_CLONE3 else "clone")
     return Launch(pid, steps, table, report)
