@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 
 from accel.launch import PIPE, Redirection
 
@@ -18,6 +19,7 @@ class Capture:
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
+        self._own_ends: list[int] = []
         self._child_ends: list[int] = []
         self._output: dict[str, bytearray] = {}
 
@@ -40,14 +42,16 @@ class Capture:
 
     def start(self) -> None:
         """Begin, once the command has its ends."""
-        self.close_child_ends()
+        self._own_ends.clear()  # Each belongs to its thread now.
+        self.abandon()
         for thread in self._threads:
             thread.start()
 
-    def close_child_ends(self) -> None:
-        """Close the ends that only the command should hold."""
-        while self._child_ends:
-            os.close(self._child_ends.pop())
+    def abandon(self) -> None:
+        """Close the ends that nobody here uses: the command's, or all if it did not start."""
+        for ends in (self._child_ends, self._own_ends):
+            while ends:
+                os.close(ends.pop())
 
     def finish(self, name: str) -> bytes | None:
         """Wait for the end of the streams; return what ``name`` captured, None if it was not."""
@@ -57,9 +61,9 @@ class Capture:
         captured = self._output.get(name)
         return None if captured is None else bytes(captured)
 
-    def _add(self, target: object, *arguments: object) -> None:
-        assert callable(target)
-        thread = threading.Thread(target=target, args=arguments, name="accel-pipe", daemon=True)
+    def _add(self, target: Callable[..., None], end: int, data: bytes | bytearray) -> None:
+        thread = threading.Thread(target=target, args=(end, data), name="accel-pipe", daemon=True)
+        self._own_ends.append(end)
         self._threads.append(thread)
 
     @staticmethod

@@ -222,7 +222,7 @@ class Tracer:
         try:
             self._thread.start()
         except BaseException:
-            self._capture.close_child_ends()
+            self._capture.abandon()
             raise
         self._capture.start()
         return self

@@ -76,6 +76,7 @@ class TracingThread:
         self._loop = loop
         self._start = start
         self._started = threading.Event()
+        self._ended = threading.Event()
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._bell: Doorbell | None = None
@@ -87,14 +88,14 @@ class TracingThread:
         self._thread.start()
         self._started.wait()
         if not self.pid:
-            self._thread.join()
+            self._ended.wait()
             self.reraise()
         return self.pid
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the last tracee; False when ``timeout`` seconds passed first."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        # Not Thread.join: interrupted by Ctrl-C, that of Python 3.11 takes the thread for ended.
+        return self._ended.wait(timeout)
 
     @property
     def is_current(self) -> bool:
@@ -127,6 +128,7 @@ class TracingThread:
             self._failure = self._failure or error
         finally:
             self._started.set()
+            self._ended.set()
 
     def _begin(self) -> None:
         try:
