@@ -1,0 +1,54 @@
+"""Classic BPF as immutable values: compile, verify, evaluate, disassemble, install.
+
+A filter of this package does, in ten lines::
+
+    arch = load(arch)
+    if arch not in rules:           return unknown_arch    # nothing is known of its numbers
+    nr = load(nr)
+    if arch == X86_64 and nr & X32: return x32             # another table behind the same arch
+    for rule in rules[arch][nr]:                           # a binary tree finds them
+        for condition in rule.conditions:                  # an int by its low word only
+            if not condition(load(args[condition.index])):
+                break
+        else:                       return rule.action     # the first that matches decides
+    return default                                         # nothing but arch and nr was loaded
+
+Whatever is not selected takes the way from the first line to the last. It loads no argument, so
+that a ``default`` of RET_ALLOW stays in the kernel's always-allow cache and costs nothing.
+"""
+
+from bpf.action import Action
+from bpf.arch import Arch
+from bpf.cache import is_constant_allow
+from bpf.compiler import compile  # noqa: A004  as re.compile: always written bpf.compile
+from bpf.condition import Condition
+from bpf.data import SeccompData
+from bpf.disassembler import disassemble
+from bpf.errors import CompileError, InvalidProgram, LibraryMissing
+from bpf.evaluator import evaluate
+from bpf.installer import FilterMemory, install, needs_no_new_privs
+from bpf.instruction import Instruction
+from bpf.program import Program
+from bpf.rule import Rule
+from bpf.verifier import verify
+
+__all__ = [
+    "Action",
+    "Arch",
+    "CompileError",
+    "Condition",
+    "FilterMemory",
+    "Instruction",
+    "InvalidProgram",
+    "LibraryMissing",
+    "Program",
+    "Rule",
+    "SeccompData",
+    "compile",
+    "disassemble",
+    "evaluate",
+    "install",
+    "is_constant_allow",
+    "needs_no_new_privs",
+    "verify",
+]
