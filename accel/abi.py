@@ -47,7 +47,7 @@ class Abi(enum.Enum):
         """The reverse: {number: name}."""
         return _names(self)
 
-    def name(self, number: int) -> str:
+    def call_name(self, number: int) -> str:
         """Name a number as strace does: ``syscall_0x1b7`` when the table does not know it."""
         return self.names.get(number) or f"syscall_{number & 0xFFFFFFFF:#x}"
 
@@ -59,7 +59,7 @@ class Abi(enum.Enum):
         if audit_arch != _AUDIT_ARCH[Abi.X86_64]:
             return None
         # orig_rax == -1 has bit 30 set and is not x32: it is "no system call".
-        x32 = 0 <= number and number & X32_SYSCALL_BIT
+        x32 = number >= 0 and number & X32_SYSCALL_BIT
         return Abi.X32 if x32 else Abi.X86_64
 
 

@@ -28,7 +28,7 @@ class Call:
     @property
     def name(self) -> str:
         """The call's name in its own ABI, as strace spells an unknown one: ``syscall_0x1b7``."""
-        return self.abi.name(self.number)
+        return self.abi.call_name(self.number)
 
 
 class Memory(Protocol):

@@ -1,10 +1,10 @@
 """What can go wrong, as types.
 
 AccelError
-├── SetupError             before the first instruction of the tracee; ``hint`` says what to type next
+├── SetupError             before the tracee's first instruction; ``hint`` says what to type next
 │   ├── MaskError          unknown call or class, bad grammar, empty mask
 │   ├── FilterError        the mask does not fit in a seccomp filter
-│   ├── CommandError       the command cannot be executed (``exit_status`` 126 or 127)
+│   ├── CommandError       the command cannot be executed (exit status 126 or 127)
 │   ├── PtraceUnavailable  not permitted, already traced, no such process
 │   └── UnsupportedKernel  a kernel feature is missing; probed, never guessed from a version
 ├── TraceeError            a ptrace request failed: ``operation`` and ``tid``

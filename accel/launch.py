@@ -6,9 +6,9 @@ Everything is resolved and allocated here, before the child exists; see ``_kerne
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import fcntl
+import itertools
 import os
 import signal
 import stat
@@ -36,6 +36,11 @@ _FIRST_FREE = 3
 PIPE, STDOUT, DEVNULL = -1, -2, -3
 
 
+def current_signal_mask() -> frozenset[int]:
+    """Tell which signals the calling thread blocks."""
+    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A command with its surroundings, in the terms of ``subprocess.Popen``."""
@@ -49,7 +54,7 @@ class Command:
     close_fds: bool = True
     pass_fds: tuple[int, ...] = ()
     #: Signals that the command starts with blocked; the caller's own unless given.
-    signal_mask: frozenset[int] = field(default_factory=lambda: current_signal_mask())
+    signal_mask: frozenset[int] = field(default_factory=current_signal_mask)
 
     @property
     def environment(self) -> Mapping[bytes, bytes]:
@@ -83,11 +88,6 @@ class Command:
         raise CommandError(
             f"{shown}: command not found", exit_status=127, errno=errno.ENOENT, hint=hint
         )
-
-
-def current_signal_mask() -> frozenset[int]:
-    """Tell which signals the calling thread blocks."""
-    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
 def _refusal(path: bytes) -> str:
@@ -126,16 +126,14 @@ def prepare(command: Command, program: Program | None) -> Iterator[Prepared]:
     with contextlib.ExitStack() as stack:
         waiting, release = _high_pipe(stack)
         streams = _streams(command, stack)
-        byte = ctypes.create_string_buffer(1)
+        memory = spawn.ArgumentMemory()
         steps = [
             spawn.call("close", _SYS_CLOSE, release),
-            spawn.call("read", _SYS_READ, waiting, ctypes.addressof(byte), 1, minimum=1),
+            spawn.call("read", _SYS_READ, waiting, memory.space(1), 1, minimum=1),
             *(spawn.call("dup2", _SYS_DUP2, source, target) for target, source in streams.items()),
         ]
-        keep: list[object] = [byte]
         if command.cwd is not None:
-            keep.append(ctypes.create_string_buffer(command.cwd))
-            steps.append(spawn.call("chdir", _SYS_CHDIR, ctypes.addressof(keep[-1])))
+            steps.append(spawn.call("chdir", _SYS_CHDIR, memory.string(command.cwd)))
         # Python ignores these two for itself; no command expects it (subprocess: restore_signals).
         steps += [spawn.default_action(number) for number in (signal.SIGPIPE, signal.SIGXFSZ)]
         if command.close_fds:
@@ -143,11 +141,16 @@ def prepare(command: Command, program: Program | None) -> Iterator[Prepared]:
         steps += [
             spawn.call("pass_fds", _SYS_FCNTL, fd, fcntl.F_SETFD, 0) for fd in command.pass_fds
         ]
-        steps += _signal_mask(command.signal_mask, keep)
-        if program is not None:
-            steps += _filter(program, keep)
-        steps.append(_execve(path, command, keep))
-        yield Prepared(tuple(steps), release, tuple(keep))
+        blocked = memory.word(sum(1 << (number - 1) for number in command.signal_mask))
+        steps.append(spawn.call("sigprocmask", _SYS_RT_SIGPROCMASK, _SIG_SETMASK, blocked, 0, 8))
+        filter_memory = None if program is None else FilterMemory(program)
+        if filter_memory is not None:
+            steps += _filter(filter_memory)
+        arguments = memory.strings(command.argv)
+        variables = [name + b"=" + value for name, value in command.environment.items()]
+        environment = memory.strings(variables)
+        steps.append(spawn.call("execve", _SYS_EXECVE, memory.string(path), arguments, environment))
+        yield Prepared(tuple(steps), release, (memory, filter_memory))
 
 
 def _high_pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
@@ -193,36 +196,16 @@ def _close_ranges(pass_fds: Sequence[int]) -> list[spawn.Step]:
     bounds = [_FIRST_FREE - 1, *sorted({fd for fd in pass_fds if fd >= _FIRST_FREE}), 0xFFFF_FFFF]
     return [
         spawn.call("close_range", _SYS_CLOSE_RANGE, low + 1, high - 1, _CLOSE_RANGE_CLOEXEC)
-        for low, high in zip(bounds, bounds[1:], strict=False)
+        for low, high in itertools.pairwise(bounds)
         if low + 1 <= high - 1
     ]
 
 
-def _signal_mask(signals: frozenset[int], keep: list[object]) -> list[spawn.Step]:
-    mask = ctypes.c_uint64(sum(1 << (number - 1) for number in signals))
-    keep.append(mask)
-    address = ctypes.addressof(mask)
-    return [spawn.call("sigprocmask", _SYS_RT_SIGPROCMASK, _SIG_SETMASK, address, 0, 8)]
-
-
-def _filter(program: Program, keep: list[object]) -> list[spawn.Step]:
-    memory = FilterMemory(program)
-    keep.append(memory)
+def _filter(memory: FilterMemory) -> list[spawn.Step]:
     steps = [spawn.call("seccomp", _SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, memory.address)]
     if needs_no_new_privs():
         steps.insert(0, spawn.call("no_new_privs", _SYS_PRCTL, _PR_SET_NO_NEW_PRIVS, 1))
     return steps
-
-
-def _execve(path: bytes, command: Command, keep: list[object]) -> spawn.Step:
-    variables = [name + b"=" + value for name, value in command.environment.items()]
-    program = ctypes.create_string_buffer(path)
-    vectors = [
-        (ctypes.c_char_p * (len(strings) + 1))(*strings, None)
-        for strings in (command.argv, variables)
-    ]
-    keep += [program, *vectors]
-    return spawn.call("execve", _SYS_EXECVE, *map(ctypes.addressof, (program, *vectors)))
 
 
 def exec_failure(command: Command, step: spawn.Step, error: int) -> SetupError:

@@ -104,7 +104,7 @@ class Plan:
         return self.rules[index].action or bpf.Action.trace(_FIRST_RULE + index)
 
     def _default(self) -> bpf.Action:
-        """Choose what numbers get that no table knows: ``all`` and complements select those, too."""
+        """Choose what unknown numbers get: ``all`` and complements select those, too."""
         for index, rule in enumerate(self.rules):
             if rule.mask.holds_unnamed and not rule.where:
                 return self._action(index)
@@ -155,7 +155,7 @@ def check(conditions: Conditions, mask: SyscallMask) -> None:
 def _position(condition: Condition, abi: Abi, number: int) -> int:
     if isinstance(condition.argument, int):
         return condition.argument
-    name = abi.name(number)
+    name = abi.call_name(number)
     names = [argument.name for argument in signature(abi, name)]
     if condition.argument not in names:
         raise MaskError(
@@ -192,7 +192,7 @@ def _lower(condition: Condition, abi: Abi, number: int) -> list[tuple[bpf.Condit
 
 def _argument(condition: Condition, abi: Abi, number: int) -> Argument | None:
     """Find the argument in the tables; None for a position that they do not describe."""
-    arguments = signature(abi, abi.name(number))
+    arguments = signature(abi, abi.call_name(number))
     index = _position(condition, abi, number)
     return arguments[index] if index < len(arguments) else None
 

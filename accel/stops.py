@@ -120,7 +120,7 @@ class SyscallEntryStop(_OfCall):
         return self.memory.read(address, size)
 
     def read_string(self, address: int, limit: int = _PATH_MAX) -> bytes:
-        """Read a C string of at most ``limit`` bytes, without its NUL; see ``read`` for the race."""
+        """Read a C string of at most ``limit`` bytes, without NUL; ``read`` tells of the race."""
         return read_string(self.memory, address, limit)
 
 

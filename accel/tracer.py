@@ -288,7 +288,10 @@ class Tracer:
             self._thread.join()
 
     def wait(self, timeout: float | None = None) -> Result:
-        """Wait for the end of a started command; see ``run``."""
+        """Wait for the end of a started command; see ``run``.
+
+        Of a process that was let go alive, the result is 0.
+        """
         if self._thread is None:
             raise RuntimeError("start() comes before wait()")
         if not self._thread.join(timeout):
@@ -357,9 +360,9 @@ class Tracer:
         assert self._thread is not None
         result = self._collect()
         self._thread.reraise()
-        if result is None:
-            raise AccelError("the command's end was not seen: somebody else has reaped it")
-        return result
+        if result is None and not self.is_attached:
+            raise AccelError("the command's end was not seen: another thread has reaped it")
+        return result or Result(self.args, 0)
 
     def _collect(self) -> Result | None:
         """Take the result, once."""
@@ -408,4 +411,4 @@ def _mask(mask: SyscallMask | str) -> SyscallMask:
 
 
 def _call_name(abi: Abi, number: int) -> str:
-    return abi.name(number) if abi is Abi.X86_64 else f"{abi.name(number)}@{abi.value}"
+    return abi.call_name(number) if abi is Abi.X86_64 else f"{abi.call_name(number)}@{abi.value}"

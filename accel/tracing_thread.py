@@ -1,14 +1,13 @@
 """The thread that traces: all ptrace requests come from it, and it reaps only what it started.
 
 Another thread interrupts its wait by a *doorbell*: a child that does nothing but read from a pipe.
-When that child ends, wait(2) returns. No signal handler is needed, none of the host's is touched, and
-no wake-up can be lost; if the host dies, the pipe ends, and the doorbell with it.
+When that child ends, wait(2) returns. No signal handler is needed, none of the host's is touched,
+and no wake-up can be lost; if the host dies, the pipe ends, and the doorbell with it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import signal
@@ -32,20 +31,20 @@ class Doorbell:
 
     def __init__(self) -> None:
         waiting, self._ringing = (_high(end) for end in os.pipe2(os.O_CLOEXEC))
-        byte = ctypes.create_string_buffer(1)
+        memory = spawn.ArgumentMemory()
         # It shares nothing of the host's descriptors: an open copy would keep pipes from ending.
         child = spawn.launch(
             [
                 spawn.call("close", _SYS_CLOSE_RANGE, 0, waiting - 1),
                 spawn.call("close", _SYS_CLOSE_RANGE, waiting + 1, _LAST_DESCRIPTOR),
-                spawn.call("read", _SYS_READ, waiting, ctypes.addressof(byte), 1, minimum=None),
+                spawn.call("read", _SYS_READ, waiting, memory.space(1), 1, minimum=None),
                 spawn.call("exit", _SYS_EXIT_GROUP, 0),
             ],
             exit_signal=_NO_SIGNAL,
         )
         os.close(waiting)
         self.pid = child.pid
-        self._memory = (child, byte)
+        self._memory = (child, memory)
 
     def ring(self) -> None:
         """End the child; from any thread, any number of times."""

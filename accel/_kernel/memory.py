@@ -24,7 +24,7 @@ class _Iovec(ctypes.Structure):
 
 def _pages(address: int, size: int) -> ctypes.Array[_Iovec]:
     """Split a range at page ends: a transfer that faults stops between two elements, not inside."""
-    vectors = []
+    vectors: list[_Iovec] = []
     end = address + size
     while address < end and len(vectors) < _MAX_VECTORS:
         stop = min(end, (address | (PAGE_SIZE - 1)) + 1)
@@ -43,12 +43,14 @@ def _transfer(number: int, tid: int, buffer: ctypes.Array[ctypes.c_char], addres
     if moved == -1:
         if ctypes.get_errno() == errno.EFAULT:
             return 0
-        raise failure("process_vm_readv" if number == _SYS_PROCESS_VM_READV else "process_vm_writev")
+        raise failure(
+            "process_vm_readv" if number == _SYS_PROCESS_VM_READV else "process_vm_writev"
+        )
     return moved
 
 
 def _is_address(address: int, size: int) -> bool:
-    return 0 < address and address + size < 1 << 63
+    return address > 0 and address + size < 1 << 63
 
 
 def read(tid: int, address: int, size: int) -> bytes:

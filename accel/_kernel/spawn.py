@@ -23,7 +23,7 @@ import signal
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from accel._kernel.libc import failure
 
@@ -100,6 +100,33 @@ class Step:
         """Lay the step out as the machine code reads it: eight 64-bit words."""
         words = [value & 0xFFFF_FFFF_FFFF_FFFF for value in self.arguments]
         return _STEP.pack(self.number, *words, *[0] * (6 - len(words)), self.minimum)
+
+
+class ArgumentMemory:
+    """What the steps of a start point to; it must live until the command has executed."""
+
+    def __init__(self) -> None:
+        self._buffers: list[object] = []
+
+    def space(self, size: int) -> int:
+        """Set ``size`` bytes aside; return their address."""
+        return self._keep(ctypes.create_string_buffer(size))
+
+    def string(self, value: bytes) -> int:
+        """Keep a C string; return its address."""
+        return self._keep(ctypes.create_string_buffer(value))
+
+    def strings(self, values: Sequence[bytes]) -> int:
+        """Keep a NULL-terminated array of C strings, as for execve(2); return its address."""
+        return self._keep((ctypes.c_char_p * (len(values) + 1))(*values, None))
+
+    def word(self, value: int) -> int:
+        """Keep 64 bits; return their address."""
+        return self._keep(ctypes.c_uint64(value))
+
+    def _keep(self, buffer: ctypes._SimpleCData[int] | ctypes.Array[Any]) -> int:
+        self._buffers.append(buffer)
+        return ctypes.addressof(buffer)
 
 
 def call(name: str, number: int, *arguments: int, minimum: int | None = 0) -> Step:

@@ -35,7 +35,7 @@ class Report:
     def open(
         cls, options: argparse.Namespace, signals: frozenset[int] | None, tracer: Tracer
     ) -> Report:
-        """Open what the options name and let it observe; raise SetupError if it cannot be written."""
+        """Open what the options name and let it observe; raise SetupError if that fails."""
         path = options.output
         try:
             output = LineOutput.open(path) if path else LineOutput.standard_error()

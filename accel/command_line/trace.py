@@ -25,53 +25,57 @@ __all__ = ["add_arguments", "run"]
 
 #: What -P looks at when no calls are named: those that take a path or a descriptor.
 _PATH_CALLS = "%file,%desc"
+#: strace's DEFAULT_STRLEN.
+_STRING_LIMIT = 32
+
+
+#: Options that take a value: (option, its name here, what the value is, type, help).
+_VALUES = (
+    ("-o", "output", "FILE", str, "write the trace to FILE, not to standard error"),
+    ("-p", "pid", "PID", int, "attach to a running process: there every call stops twice"),
+    ("-s", "string_limit", "N", int, "show at most N bytes of a string (default: 32)"),
+)
+#: Options that may be given several times: (option, name, value, help).
+_LISTS = (
+    ("-e", "expressions", "EXPR", "[trace=]SET: names, %%file, %%network, !SET, /regex, ?name,"
+     " numbers; signal=SET: the signals to show"),
+    ("-P", "paths", "PATH", "show only calls that use PATH"),
+)  # fmt: skip
+#: Switches: (option, name, help).
+_SWITCHES = (
+    ("-f", "follow", "accepted: children are always followed"),
+    ("-c", "count", "print only a table of calls, errors, stops and time"),
+    ("-C", "count_too", "print that table besides the trace"),
+    ("-y", "paths_of_fds", "show the path of each descriptor"),
+    ("-v", "verbose", "do not abbreviate structures"),
+    ("-r", "relative", "begin each line with the time since the last one"),
+    ("-T", "durations", "show the time spent in each call"),
+    ("-z", "successful", "show only calls that succeeded"),
+    ("-Z", "failed", "show only calls that failed"),
+    ("--json", "json", "write JSON Lines, schema 1"),
+    ("--dump-filter", "dump_filter", "print the filter, and run nothing"),
+)
+#: Switches that say more when repeated.
+_COUNTS = (
+    ("-t", "clock", "begin each line with the time; -tt: microseconds; -ttt: since the epoch"),
+    ("-q", "quiet", "say nothing of attaching and detaching; -qq: nor of ends"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options, in strace's spelling."""
-    add = parser.add_argument
-    add("-e", dest="expressions", action="append", default=[], metavar="EXPR",
-        help="trace=SET: the calls to trace (names, %%file, %%network, !SET, /regex, ?name, numbers);"
-             " signal=SET: the signals to show")  # fmt: skip
-    add("-f", action="store_true", help="accepted: children are always followed")
-    add("-o", dest="output", metavar="FILE", help="write the trace to FILE, not to standard error")
-    add("-p", dest="pid", type=int, metavar="PID",
-        help="attach to a running process: every call stops twice, no filter can be removed later")  # fmt: skip
-    add(
-        "-c",
-        dest="count",
-        action="store_true",
-        help="print only a table of calls, errors and stops",
-    )
-    add("-C", dest="count_too", action="store_true", help="print that table besides the trace")
-    add(
-        "-y",
-        dest="paths_of_fds",
-        action="count",
-        default=0,
-        help="show the path of each descriptor",
-    )
-    add("-P", dest="paths", action="append", default=[], metavar="PATH",
-        help="show only calls that use PATH; may be given several times")  # fmt: skip
-    add("-s", dest="string_limit", type=int, default=32, metavar="N",
-        help="show at most N bytes of a string (default: 32)")  # fmt: skip
-    add("-v", dest="verbose", action="store_true", help="do not abbreviate structures")
-    add("-t", dest="clock", action="count", default=0,
-        help="begin each line with the time; -tt: microseconds; -ttt: seconds since the epoch")  # fmt: skip
-    add(
-        "-r",
-        dest="relative",
-        action="store_true",
-        help="begin each line with the time since the last",
-    )
-    add("-T", dest="durations", action="store_true", help="show the time spent in each call")
-    add("-z", dest="successful", action="store_true", help="show only calls that succeeded")
-    add("-Z", dest="failed", action="store_true", help="show only calls that failed")
-    add("-q", dest="quiet", action="count", default=0,
-        help="say nothing of attaching and detaching; -qq: nor of ends")  # fmt: skip
-    add("--json", action="store_true", help="write JSON Lines, schema 1")
-    add("--dump-filter", action="store_true", help="print the filter, and run nothing")
-    add("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command and its arguments")
+    for option, name, value, kind, text in _VALUES:
+        parser.add_argument(option, dest=name, metavar=value, type=kind, help=text)
+    for option, name, value, text in _LISTS:
+        parser.add_argument(
+            option, dest=name, metavar=value, action="append", default=[], help=text
+        )
+    for option, name, text in _SWITCHES:
+        parser.add_argument(option, dest=name, action="store_true", help=text)
+    for option, name, text in _COUNTS:
+        parser.add_argument(option, dest=name, action="count", default=0, help=text)
+    parser.set_defaults(string_limit=_STRING_LIMIT)
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     finally:
         tracer.close()
         lost = report.close()
+    tracer.wait()  # Raises what ended the run, if it was not its own end.
     return _status(tracer, interrupted, lost=lost)
 
 

@@ -16,7 +16,7 @@ from accel.tracee import PendingCall, StopMemory, Tracee
 
 __all__ = ["Calls", "call_of"]
 
-#: Calls through the vsyscall page are emulated: no exit-stop follows. seccomp_filter.rst, "Caveats".
+#: Calls through the vsyscall page are emulated, without exit-stop. seccomp_filter.rst, "Caveats".
 _VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
 
 

@@ -167,7 +167,7 @@ class PtraceLoop(abc.ABC):
         self._resume(tracee)
 
     @abc.abstractmethod
-    def _entry_stop(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
+    def _entry_stop(self, tracee: Tracee, info: ptrace.SyscallInfo, /) -> None:
         """Answer a syscall-entry-stop; the caller then resumes the tracee."""
 
     def _event_stop(self, tracee: Tracee, signal: int) -> None:

@@ -73,7 +73,7 @@ class PtraceSyscall(PtraceLoop):
         self.tracees.pop(tracee.tid, None)
         self._event_of(tracee, "detached")
 
-    def _entry_stop(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
+    def _entry_stop(self, tracee: Tracee, info: ptrace.SyscallInfo, /) -> None:
         self.calls.never_returned(tracee)
         call = call_of(tracee, info)
         if call is None:

@@ -72,6 +72,6 @@ class SeccompTrace(PtraceLoop):
             tracee.skip_call(-errno.ENOSYS)
         self._resume(tracee)
 
-    def _entry_stop(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
+    def _entry_stop(self, tracee: Tracee, _info: ptrace.SyscallInfo, /) -> None:
         # Only a pending call is resumed to a boundary, so it had no exit-stop.
         self.calls.never_returned(tracee)

@@ -112,12 +112,11 @@ class LineOutput:
 
     def _complain(self, reason: str) -> None:
         with contextlib.suppress(OSError):
-            print(
+            sys.stderr.write(
                 f"accel: {self.name}: {reason}; the trace is incomplete from here on,"
-                " the command goes on",
-                file=sys.stderr,
-                flush=True,
+                " the command goes on\n"
             )
+            sys.stderr.flush()
 
     def _start_flusher(self) -> None:
         self._flusher = threading.Thread(

@@ -30,4 +30,5 @@ def _row(name: str, call: CallStatistics, seconds: float) -> str:
     share = 100 * call.seconds / seconds if seconds else 0.0
     mean = round(call.seconds * 1e6 / call.calls) if call.calls else 0
     errors = call.errors or ""
-    return f"{share:6.2f} {call.seconds:11.6f} {mean:11} {call.calls:9} {errors:>9} {call.stops:9} {name}"
+    counts = f"{call.calls:9} {errors:>9} {call.stops:9}"
+    return f"{share:6.2f} {call.seconds:11.6f} {mean:11} {counts} {name}"

@@ -1,0 +1,107 @@
+"""Imports point one way: the arrows of the design, checked in the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+#: {layer: the layers it may import}; a module belongs to the longest prefix. "values" are the
+#: modules that describe calls, masks, decisions and stops, and know of no process.
+VALUES = frozenset(
+    "accel.abi accel.arguments accel.call accel.classes accel.decision accel.errors accel.families"
+    " accel.mask accel.mask_grammar accel.posix_regex accel.result accel.role_rules accel.roles"
+    " accel.scalars accel.signatures accel.stops".split()
+)
+MAY_IMPORT = {
+    "bpf": {"bpf"},
+    "values": {"values"},
+    "accel._kernel": {"accel._kernel"},
+    "accel.decoding": {"values", "accel.decoding"},
+    "accel.plan": {"values", "bpf"},
+    "accel.policy": {"values", "accel.plan"},
+    "accel.tracee": {"values", "accel._kernel"},
+    "accel.launch": {"values", "accel._kernel", "bpf"},
+    "accel.mechanisms": {
+        "values", "bpf", "accel._kernel", "accel.tracee", "accel.launch", "accel.mechanisms",
+    },
+    "accel.tracing_thread": {"accel._kernel", "accel.mechanisms"},
+    "accel.capture": {"accel.launch"},
+    "accel.snapshots": {"values", "accel.decoding"},
+    "accel.testing": {"values"},
+    "accel.doctor": {"values", "accel._kernel", "bpf", "accel.launch", "accel.mechanisms"},
+    "accel.tracer": {
+        "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
+        "accel.tracing_thread", "accel.capture", "accel.snapshots",
+    },
+    "accel": {"values", "accel.tracer"},
+    "accel.writers": {"values", "accel.decoding", "accel.writers"},
+    "accel.command_line": {
+        "values", "accel", "accel.tracer", "accel.writers", "accel.decoding", "accel.doctor",
+        "accel.command_line",
+    },
+    "accel.__main__": {"accel.command_line"},
+    "bench": {"values", "accel", "accel.tracer", "accel.writers", "bench"},
+}  # fmt: skip
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """List the modules of the three packages, by name."""
+    for package in ("accel", "bpf", "bench"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def layer(module: str) -> str:
+    """Find the layer of a module, or of a name in it."""
+    if module in VALUES:
+        return "values"
+    known = [name for name in MAY_IMPORT if module == name or module.startswith(f"{name}.")]
+    return max(known, key=len)
+
+
+MODULES = list(modules())
+
+
+def imports(path: Path) -> Iterator[str]:
+    """List what a module imports of the three packages, wherever in it."""
+    known = {name for name, _path in MODULES}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in known else node.module for name in inner]
+        yield from (name for name in names if name.split(".")[0] in ("accel", "bpf", "bench"))
+
+
+@pytest.mark.parametrize(("module", "path"), MODULES, ids=str)
+def test_a_module_imports_only_what_its_layer_may(module: str, path: Path) -> None:
+    """Command line, bench → tracer → mechanisms → plan → bpf; everything → values."""
+    allowed = MAY_IMPORT[layer(module)]
+    wrong = {name for name in imports(path) if layer(name) not in allowed}
+    assert not wrong, f"{module} ({layer(module)}) must not import {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize(("module", "path"), MODULES, ids=str)
+def test_only_the_kernel_layer_touches_ctypes(module: str, path: Path) -> None:
+    """And the two places of bpf that hand memory to the kernel or bind libseccomp."""
+    allowed = ("accel._kernel", "bpf.installer", "bpf.libseccomp")
+    if module.startswith(allowed):
+        return
+    text = path.read_text(encoding="utf-8")
+    assert "import ctypes" not in text
+    assert "from ctypes" not in text
+
+
+def test_pyseccomp_is_imported_in_one_module() -> None:
+    """A binding that is wrapped once can be replaced once."""
+    users = [name for name, path in MODULES if "import pyseccomp" in path.read_text()]
+    assert len(users) <= 1
+    assert all(name.startswith("bpf.") for name in users)
