@@ -92,7 +92,7 @@ FLAGS = {
 #: Values of which exactly one applies.
 ENUMS = {
     "address_family": "socket.domain socketpair.domain",
-    "arch_prctl_code": "arch_prctl.option",
+    "arch_prctl_code": "arch_prctl.code",
     "bpf_command": "bpf.cmd",
     "clockid": "*.clockid",
     "epoll_op": "epoll_ctl.op epoll_ctl_old.op",

@@ -27,11 +27,11 @@ ROLES: Final = {
     # SYSCALL_DEFINE has unsigned long or another word.
     Role.FD: "close_range.first close_range.last",
     Role.DIRFD: "open_by_handle_at.mount_fd",
-    Role.PATH: "acct.name mount.source",
+    Role.PATH: "mount.source",
     Role.PATH_OUT: "getcwd.buf",
     Role.SIGNAL: "*.sig *.signum",
     Role.PID: "*.pid getpriority.who ioprio_get.who ioprio_set.who setpriority.who",
-    Role.HEX: "arch_prctl.arg2 clone.tls fcntl.arg ioctl.arg keyctl.arg2 keyctl.arg3 keyctl.arg4 "
+    Role.HEX: "arch_prctl.addr clone.tls fcntl.arg ioctl.arg keyctl.arg2 keyctl.arg3 keyctl.arg4 "
     "keyctl.arg5 mmap.offset mmap2.pgoffset prctl.arg2 prctl.arg3 prctl.arg4 prctl.arg5 "
     "ptrace.addr ptrace.data rseq.sig semctl.arg",
     Role.DEV: "*.dev",
@@ -154,9 +154,10 @@ def describe(call: str, parameters: Sequence[tuple[str, str]]) -> tuple[Argument
     names = ["", *(name for _, name in parameters), ""]
     arguments = []
     for position, (ctype, name) in enumerate(parameters):
-        pointed = _pointed(ctype)
-        written = _written(call, base, name, pointed is not None) if name in _WRITTEN else None
-        if pointed is None:
+        is_pointer = _pointed(ctype) is not None
+        meanings = _WRITTEN.get((name, is_pointer))
+        written = meanings and (meanings.get(call) or meanings.get(base) or meanings.get("*"))
+        if not is_pointer:
             arguments.append(_value(ctype, name, written))
             continue
         reads = ctype.startswith("const ") or (setter and not name.startswith("old"))
@@ -172,15 +173,6 @@ def describe(call: str, parameters: Sequence[tuple[str, str]]) -> tuple[Argument
 def result(call: str) -> Role:
     """Tell what a call returns when it succeeds; SIGNED when nothing better is known."""
     return _RESULT_OF.get(call) or _RESULT_OF.get(_VARIANT.sub("", call), Role.SIGNED)
-
-
-def _written(call: str, base: str, name: str, is_pointer: bool) -> Meaning | None:
-    """Look up what the tables say about an argument."""
-    calls = _WRITTEN[name]
-    found = calls.get(call) or calls.get(base)
-    if found is None and "*" in calls and calls["*"][0].is_pointer == is_pointer:
-        found = calls["*"]
-    return found
 
 
 @functools.cache
@@ -295,15 +287,20 @@ def _pairs(table: Mapping[Key, str]) -> Iterator[tuple[Key, str]]:
     return ((key, member) for key, members in table.items() for member in members.split())
 
 
-def _written_roles() -> dict[str, dict[str, Meaning]]:
-    """Index the tables: {argument: {call or "*": (role, family)}}."""
+def _written_roles() -> dict[tuple[str, bool], dict[str, Meaning]]:
+    """Index the tables: {(argument, whether it is a pointer): {call or "*": role and family}}.
+
+    An entry for one call holds whatever the type is; one for every call where the type fits.
+    """
     entries = [(member, (role, "")) for role, member in _pairs(ROLES)]
     entries += [(member, (Role.FLAGS, family)) for family, member in _pairs(families.FLAGS)]
     entries += [(member, (Role.ENUM, family)) for family, member in _pairs(families.ENUMS)]
-    index: dict[str, dict[str, Meaning]] = {}
+    index: dict[tuple[str, bool], dict[str, Meaning]] = {}
     for member, meaning in entries:
         call, _, argument = member.partition(".")
-        index.setdefault(argument, {})[call] = meaning
+        for is_pointer in (False, True):
+            if call != "*" or meaning[0].is_pointer == is_pointer:
+                index.setdefault((argument, is_pointer), {})[call] = meaning
     return index
 
 
