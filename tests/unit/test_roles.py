@@ -232,9 +232,11 @@ def test_no_written_role_repeats_a_rule(monkeypatch):
         call, _, argument = member.partition(".")
         users = [item for item in every_signature() if argument in dict(map(reversed, item[1]))]
         before = [role_rules.describe(*user) for user in users]
-        others = {key: it for key, it in role_rules._WRITTEN[argument].items() if key != call}
         with monkeypatch.context() as patch:
-            patch.setitem(role_rules._WRITTEN, argument, others)
+            for key in ((argument, False), (argument, True)):
+                written = role_rules._WRITTEN.get(key, {})
+                others = {other: it for other, it in written.items() if other != call}
+                patch.setitem(role_rules._WRITTEN, key, others or None)
             if [role_rules.describe(*user) for user in users] == before:
                 redundant.append(member)
     assert redundant == []
