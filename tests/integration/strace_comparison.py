@@ -62,7 +62,7 @@ class Scenario:
     #: Fills the working directory.
     prepare: Callable[[Path], None] = _nothing
     variables: Mapping[str, str] = field(default_factory=dict)
-    #: (pattern, replacement) for text that a run makes up: random names, ports. Each needs a reason.
+    #: (pattern, replacement) for what a run makes up: random names, ports. Each needs a reason.
     made_up: tuple[Substitution, ...] = ()
     #: Patterns of log lines that depend on which of two processes runs first. Each needs a reason.
     races: tuple[str, ...] = ()
@@ -230,15 +230,14 @@ def _note(pid: int, text: str, begun: dict[int, tuple[str, str]]) -> Iterator[Ev
 
 # --------------------------------------------------------------------------------- normalising
 
+_RETURNS_PID = (
+    "v?fork|clone3?|wait4|waitpid|getp?pid|gettid|getpgrp|get[ps]g?id|setsid|set_tid_address"
+)
 _MADE_UP_BY_A_RUN: tuple[Substitution, ...] = (
     # ASLR; shorter numbers are flags and sizes.
     (r"0x[0-9a-f]{6,16}\b", "ADDRESS"),
     # Pids: what calls return, what they take, what signals and notes tell.
-    (
-        r"^((?:v?fork|clone3?|wait4|waitpid|getp?pid|gettid|getpgrp|get[ps]g?id|setsid"
-        r"|set_tid_address)\(.*\) = )[1-9]\d*$",
-        r"\1PID",
-    ),
+    (rf"^((?:{_RETURNS_PID})\(.*\) = )[1-9]\d*$", r"\1PID"),
     (r"^(wait4\(|waitpid\(|waitid\(P_PID, |prlimit64\()-?(?!1\b)[1-9]\d*", r"\1PID"),
     (r"^((?:t?g?kill|[gs]et[ps]g?id|pidfd_open)\(-?)[1-9]\d*", r"\1PID"),
     (r"^((?:tgkill|setpgid)\(PID, )[1-9]\d*", r"\1PID"),

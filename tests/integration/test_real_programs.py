@@ -144,6 +144,18 @@ for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_UNIX, "socket")):
             server.join()
 """
 
+SQL = """
+create table t(a integer primary key, b text);
+begin;
+with recursive n(i) as (select 1 union all select i+1 from n where i<2000)
+ insert into t select i, 'row ' || i from n;
+commit;
+create index by_b on t(b);
+update t set b = 'changed' where a % 3 = 0;
+select count(*), sum(a), max(b) from t where b <> 'changed';
+vacuum;
+"""
+
 PERL = r"""
 use strict;
 open(my $out, '>', 'numbers') or die;
@@ -254,15 +266,7 @@ SCENARIOS = (
         (
             "sqlite3",
             "test.db",
-            "create table t(a integer primary key, b text);"
-            "begin;"
-            "with recursive n(i) as (select 1 union all select i+1 from n where i<2000)"
-            " insert into t select i, 'row ' || i from n;"
-            "commit;"
-            "create index by_b on t(b);"
-            "update t set b = 'changed' where a % 3 = 0;"
-            "select count(*), sum(a), max(b) from t where b <> 'changed';"
-            "vacuum;",
+            SQL,
         ),
         mask="%file,fcntl,fsync,fdatasync,pread64,lseek,ftruncate,close",
         # Temporary files; the journal's header is random, but it is only written.
