@@ -105,13 +105,15 @@ class SyscallMask:
     def __contains__(self, item: object) -> bool:
         """Tell whether a name (in any ABI), an (ABI, number) pair or a Call is selected."""
         match item:
+            case (Abi() as abi, int() as number):
+                if self._inverted:
+                    return (abi, number) not in self._listed and _exists(abi, number)
+                return (abi, number) in self._listed
+            case Call():
+                return (item.abi, item.number) in self
             case str():
                 pairs = [(abi, abi.numbers.get(item, -1)) for abi in mask_grammar.ABIS]
                 return any(pair in self for pair in pairs)
-            case Call():
-                return (item.abi, item.number) in self
-            case (Abi() as abi, int() as number):
-                return ((abi, number) in self._listed) != self._inverted and _exists(abi, number)
         return False
 
     def __bool__(self) -> bool:
