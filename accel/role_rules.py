@@ -155,8 +155,8 @@ def describe(call: str, parameters: Sequence[tuple[str, str]]) -> tuple[Argument
     arguments = []
     for position, (ctype, name) in enumerate(parameters):
         is_pointer = _pointed(ctype) is not None
-        meanings = _WRITTEN.get((name, is_pointer))
-        written = meanings and (meanings.get(call) or meanings.get(base) or meanings.get("*"))
+        meanings = _WRITTEN.get((name, is_pointer), _NO_MEANINGS)
+        written = meanings.get(call) or meanings.get(base) or meanings.get("*")
         if not is_pointer:
             arguments.append(_value(ctype, name, written))
             continue
@@ -304,5 +304,6 @@ def _written_roles() -> dict[tuple[str, bool], dict[str, Meaning]]:
     return index
 
 
+_NO_MEANINGS: Final[Mapping[str, Meaning]] = {}
 _WRITTEN: Final = _written_roles()
 _RESULT_OF: Final = {call: role for role, call in _pairs(RESULTS)}

@@ -53,7 +53,7 @@ class Role(enum.Enum):
     ADDRESS = "address"
     #: A position in a file, signed and 64 bits wide.
     OFFSET = "offset"
-    #: Halves of one 64-bit value, on i386 (preadv's pos_l and pos_h everywhere, where x86_64 has all
+    #: Halves of one 64-bit value, on i386 (and preadv's pos_l and pos_h everywhere; x86_64 has all
     #: of it in pos_l); family: the name without _low, _high, _l, _h.
     LOW = "low"
     HIGH = "high"

@@ -11,7 +11,7 @@ ABIS = (Abi.X86_64, Abi.I386)
 
 
 def names(name: str, abi: Abi = Abi.X86_64) -> set[str]:
-    return {abi.name(number) for number in classes.members(name, abi)}
+    return {abi.call_name(number) for number in classes.members(name, abi)}
 
 
 @pytest.mark.parametrize(

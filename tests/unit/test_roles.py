@@ -236,7 +236,7 @@ def test_no_written_role_repeats_a_rule(monkeypatch):
             for key in ((argument, False), (argument, True)):
                 written = role_rules._WRITTEN.get(key, {})
                 others = {other: it for other, it in written.items() if other != call}
-                patch.setitem(role_rules._WRITTEN, key, others or None)
+                patch.setitem(role_rules._WRITTEN, key, others)
             if [role_rules.describe(*user) for user in users] == before:
                 redundant.append(member)
     assert redundant == []
