@@ -97,7 +97,7 @@ def test_strace_names_calls_alike(abi):
 def test_classes_are_straces(abi, name):
     """Each class selects strace's calls, but for those listed with their reasons."""
     theirs = selected(abi, name)
-    ours = {abi.name(number) for number in classes.members(name, abi) if number in known(abi)}
+    ours = {abi.call_name(number) for number in classes.members(name, abi) if number in known(abi)}
     assert ours - theirs == {call for it, cls, call in ONLY_OURS if (it, cls) == (abi, name)}
     assert theirs - ours == {call for it, cls, call in ONLY_STRACES if (it, cls) == (abi, name)}
 
