@@ -89,7 +89,7 @@ def _arch_body(
         by_number.setdefault(rule.number, []).append(rule)
     cases = {
         number: case
-        for number, candidates in by_number.items()
+        for number, candidates in sorted(by_number.items())
         if (case := _first_match(assembler, candidates, fallback)) != fallback
     }
     body = switch(assembler, cases, fallback)
