@@ -6,7 +6,7 @@
  *   wide      an int argument with rubbish in the upper half of its register
  *   vsyscall  time(2) by way of the vsyscall page
  *   io_uring  set up a ring, whose operations no tracer sees
- *   untraced  a child that asks not to be traced, by clone and by clone3
+ *   untraced  clone(2) a child that asks not to be traced; untraced3: clone3(2) it
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -91,9 +91,13 @@ static void wait_for(const char *what, long child)
 
 static void untraced(void)
 {
+	wait_for("clone", syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0));
+}
+
+static void untraced3(void)
+{
 	struct clone_args arguments;
 
-	wait_for("clone", syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0));
 	memset(&arguments, 0, sizeof arguments);
 	arguments.flags = CLONE_UNTRACED;
 	arguments.exit_signal = SIGCHLD;
@@ -108,6 +112,7 @@ int main(int argc, char **argv)
 	} ways[] = {
 		{"numbers", numbers}, {"int80", int80},       {"x32", x32},           {"wide", wide},
 		{"vsyscall", vsyscall}, {"io_uring", io_uring}, {"untraced", untraced},
+		{"untraced3", untraced3},
 	};
 
 	for (unsigned i = 0; argc > 1 && i < sizeof ways / sizeof *ways; i++)
