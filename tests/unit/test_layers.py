@@ -29,11 +29,11 @@ MAY_IMPORT = {
     "accel.mechanisms": {
         "values", "bpf", "accel._kernel", "accel.tracee", "accel.launch", "accel.mechanisms",
     },
-    "accel.tracing_thread": {"accel._kernel", "accel.mechanisms"},
+    "accel.tracing_thread": {"values", "accel._kernel", "accel.mechanisms"},
     "accel.capture": {"accel.launch"},
     "accel.snapshots": {"values", "accel.decoding"},
     "accel.testing": {"values"},
-    "accel.doctor": {"values", "accel._kernel", "bpf", "accel.launch", "accel.mechanisms"},
+    "accel.doctor": {"values", "accel._kernel", "bpf", "accel.doctor"},
     "accel.tracer": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
         "accel.tracing_thread", "accel.capture", "accel.snapshots",
