@@ -38,6 +38,10 @@ _WORD: Final = 0xFFFFFFFF
 #: Numbers from here on are negative: no ABI's. A tracer that skips a call leaves one, -1.
 _NEGATIVE: Final = 0x80000000
 
+#: The part of an argument that the kernel looks at. An int 0x80 in 64-bit code shows the filter
+#: whole registers, of which the i386 calls then use the low words.
+_REGISTERS: Final = {Arch.X86_64: (1 << 64) - 1, Arch.I386: _WORD}
+
 _OPERATIONS: Final = {
     "==": BPF_JEQ,
     "!=": BPF_JEQ,
@@ -65,8 +69,9 @@ def compile(  # noqa: A001  as re.compile: always written bpf.compile
     """
     assembler = Assembler()
     otherwise = assembler.ret(unknown_arch)
+    x32 = unknown_arch if x32 is None else x32
     bodies = {
-        arch: _arch_body(assembler, arch, rules[arch], default, x32 or unknown_arch)
+        arch: _arch_body(assembler, arch, rules[arch], default, x32)
         for arch in reversed(list(rules))
     }
     for arch, body in bodies.items():
@@ -90,38 +95,42 @@ def _arch_body(
     cases = {
         number: case
         for number, candidates in sorted(by_number.items())
-        if (case := _first_match(assembler, candidates, fallback)) != fallback
+        if (case := _first_match(assembler, candidates, fallback, _REGISTERS[arch])) != fallback
     }
     body = switch(assembler, cases, fallback)
-    if arch is Arch.X86_64:
+    if arch == Arch.X86_64:
         bit_30 = assembler.branch(BPF_JGE, _NEGATIVE, fallback, assembler.ret(x32))
         body = assembler.branch(BPF_JGE, X32_SYSCALL_BIT, bit_30, body)
     return body if body == fallback else assembler.load(data.NR, body)
 
 
-def _first_match(assembler: Assembler, rules: Sequence[Rule], fallback: Label) -> Label:
+def _first_match(
+    assembler: Assembler, rules: Sequence[Rule], fallback: Label, registers: int
+) -> Label:
     """Write the rules of one number: the first one whose conditions all hold."""
     always = next((index for index, rule in enumerate(rules) if not rule.conditions), len(rules))
     label = fallback
     for rule in reversed(rules[: always + 1]):
         matched = assembler.ret(rule.action)
         for condition in reversed(rule.conditions):
-            matched = _compare(assembler, condition, matched, label)
+            matched = _compare(assembler, condition, registers, matched, label)
         label = matched
     return label
 
 
-def _compare(assembler: Assembler, condition: Condition, yes: Label, no: Label) -> Label:
+def _compare(
+    assembler: Assembler, condition: Condition, registers: int, yes: Label, no: Label
+) -> Label:
     """Write a comparison; half of the operators are the others with their targets exchanged."""
     if yes == no:
         return yes
     operation = _OPERATIONS[condition.operator]
     if condition.operator in _NEGATED:
         yes, no = no, yes
-    value, mask = condition.value, condition.word
+    value, mask = condition.value, condition.word & registers
     label = assembler.branch(operation, value & _WORD, yes, no)
     label = _load(assembler, data.low(condition.index), mask & _WORD, label)
-    if mask >> 32 == 0 == value >> 32:
+    if not mask >> 32 and not value >> 32:
         return label
     # high > value.high: yes; high < value.high: no; only in between does the low word matter.
     label = assembler.branch(BPF_JEQ, value >> 32, label, no)

@@ -16,7 +16,8 @@ class Condition:
 
     ``width`` is what the kernel itself looks at: 32 for an int, whose upper half is whatever the
     caller left in the register, 64 for a long or a pointer. A filter that compares all 64 bits of
-    an int is evaded by setting one of the upper ones (CVE-2019-7303).
+    an int is evaded by setting one of the upper ones (CVE-2019-7303). Registers of i386 have 32
+    bits, whatever the width.
     """
 
     #: Position of the argument, 0 to 5.

@@ -154,7 +154,7 @@ def _pyseccomp() -> ModuleType:
     """
     spec = importlib.util.find_spec("pyseccomp")
     if spec is None or spec.loader is None:
-        raise LibraryMissing("pyseccomp is not installed")
+        raise LibraryMissing("pyseccomp is not installed: pip install pyseccomp")
     answers = SimpleNamespace(**vars(ctypes))
     answers.util = SimpleNamespace(find_library=_find_library)
 
@@ -166,7 +166,7 @@ def _pyseccomp() -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except RuntimeError as error:
-        raise LibraryMissing("libseccomp is not installed") from error
+        raise LibraryMissing("libseccomp is not installed: apt-get install libseccomp2") from error
     return module
 
 

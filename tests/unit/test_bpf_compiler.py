@@ -40,14 +40,15 @@ def model(rules, call, *, default, unknown_arch, x32):
     if call.arch == Arch.X86_64 and X32 <= call.number <= 0x7FFFFFFF:
         return x32
     for rule in rules[call.arch]:
-        if rule.number == call.number and all(holds(c, call.arguments) for c in rule.conditions):
+        if rule.number == call.number and all(holds(c, call) for c in rule.conditions):
             return rule.action
     return default
 
 
-def holds(condition, arguments):
-    """Evaluate a condition on raw registers."""
-    value = arguments[condition.index] % 2**condition.width
+def holds(condition, call):
+    """Evaluate a condition on raw registers, of which i386 uses the low words."""
+    width = 32 if call.arch == Arch.I386 else condition.width
+    value = call.arguments[condition.index] % 2**width
     if condition.mask is not None:
         value &= condition.mask
     return OPERATORS[condition.operator](value, condition.value)
@@ -219,6 +220,16 @@ def test_an_int_is_compared_without_its_upper_half(operator_):
         )
         assert clean == dirty
         assert (clean == Action.errno(1)) == OPERATORS[operator_](value, tiocsti)
+
+
+def test_an_i386_register_has_32_bits():
+    """An int 0x80 in 64-bit code passes whole registers; the kernel uses their low words."""
+    rules = {Arch.I386: [Rule(54, Action.errno(1), (Condition(1, "==", 0x5412),))]}
+    program = bpf.compile(rules, **TRACING)
+    dirty = SeccompData(54, Arch.I386, 0, (0, 0xDEADBEEF_00005412, 0, 0, 0, 0))
+    assert evaluate(program, dirty) == Action.errno(1)
+    beyond = {Arch.I386: [Rule(54, Action.errno(1), (Condition(1, "==", 0xDEADBEEF_00005412),))]}
+    assert evaluate(bpf.compile(beyond, **TRACING), dirty) == ALLOW
 
 
 def test_jumps_over_more_than_255_instructions_arrive():
