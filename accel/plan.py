@@ -34,6 +34,8 @@ _FIRST_RULE: Final = 0xAC00
 _UNKNOWN_ABI: Final = 0xFFFF
 #: RET_DATA of a call that stops only for being a blind spot.
 _WATCHED: Final = 0xFFFE
+#: A child made with CLONE_UNTRACED keeps the filter, but has no tracer to answer its calls.
+_CLONE_UNTRACED: Final = bpf.Condition(0, "==", 0x0080_0000, 0x0080_0000, 32)
 
 _ABIS: Final = {Abi.X86_64: bpf.Arch.X86_64, Abi.I386: bpf.Arch.I386}
 
@@ -111,6 +113,8 @@ class Plan:
         return bpf.Action.allow()
 
     def _filter_rules(self, abi: Abi) -> Iterator[bpf.Rule]:
+        # Before all rules: it must stop even if they let it run. Of clone3 the flags are in memory.
+        yield bpf.Rule(abi.numbers["clone"], bpf.Action.trace(_WATCHED), (_CLONE_UNTRACED,))
         decided: set[int] = set()
         for index, rule in enumerate(self.rules):
             for number in sorted(rule.mask.numbers(abi) - decided):

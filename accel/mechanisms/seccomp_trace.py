@@ -7,6 +7,7 @@ import os
 from typing import ClassVar, Final
 
 from accel._kernel import ptrace, spawn
+from accel.call import Call
 from accel.launch import Command, exec_failure, prepare
 from accel.mechanisms.calls import call_of
 from accel.mechanisms.ptrace_loop import TRACE_OPTIONS, PtraceLoop, kill_process
@@ -17,6 +18,7 @@ from bpf import Program
 __all__ = ["SeccompTrace"]
 
 _SYS_EXECVE: Final = 59
+_CLONE_UNTRACED: Final = 0x0080_0000
 
 
 class SeccompTrace(PtraceLoop):
@@ -63,14 +65,26 @@ class SeccompTrace(PtraceLoop):
         elif rule is not None:
             self.calls.enter(tracee, call, rule)
         elif self._policy.is_watched(info.ret_data):
-            self.calls.blind_spot(
-                tracee, f"it uses {call.name}, whose operations are not system calls"
-            )
+            self._blind_spot(tracee, call)
         else:
             # The tracee's own filter asked for a tracer. Alone it would have none, and the kernel
             # would fail the call: seccomp(2), SECCOMP_RET_TRACE.
             tracee.skip_call(-errno.ENOSYS)
         self._resume(tracee)
+
+    def _blind_spot(self, tracee: Tracee, call: Call) -> None:
+        """Report a call that leads out of sight; close the way where that changes nothing else."""
+        if call.name != "clone":
+            self.calls.blind_spot(
+                tracee, f"it uses {call.name}, whose operations are not system calls"
+            )
+            return
+        # The child would keep the filter and, without a tracer, fail at every selected call.
+        self.calls.blind_spot(tracee, "it uses clone with CLONE_UNTRACED, which is taken away")
+        tracee.set_argument(call.abi, 0, call.arguments[0] & ~_CLONE_UNTRACED)
+        rule = self._policy.match(call)
+        if rule is not None:
+            self.calls.enter(tracee, call, rule)
 
     def _entry_stop(self, tracee: Tracee, _info: ptrace.SyscallInfo, /) -> None:
         # Only a pending call is resumed to a boundary, so it had no exit-stop.

@@ -53,23 +53,37 @@ static int handler(long expected)
 	return 0;
 }
 
+static int read_line(pid_t pid, const char *name, char *line, int size)
+{
+	char path[64];
+	FILE *file;
+	int found;
+
+	snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+	file = fopen(path, "r");
+	found = file != NULL && fgets(line, size, file) != NULL;
+	if (file != NULL)
+		fclose(file);
+	return found;
+}
+
 /* Wait until the process sleeps in the system call: nothing else tells that it has got there. */
 static void until_sleeping_in(pid_t pid, long number)
 {
-	char path[64], line[64];
+	char line[256], state = '?', *name;
 	long found = -1;
-	FILE *file;
 
-	snprintf(path, sizeof path, "/proc/%d/syscall", (int)pid);
-	while (found != number) {
+	while (found != number || state != 'S') {
 		sched_yield();
-		file = fopen(path, "r");
-		if (file == NULL)
+		/* At a ptrace-stop the number is there, too, but the state is not S. */
+		if (!read_line(pid, "syscall", line, sizeof line))
 			exit(1);
-		/* "running", or the number and seven words; at a ptrace-stop there are words, too. */
-		if (fgets(line, sizeof line, file) == NULL || sscanf(line, "%ld", &found) != 1)
+		if (sscanf(line, "%ld", &found) != 1)
 			found = -1;
-		fclose(file);
+		if (!read_line(pid, "stat", line, sizeof line))
+			exit(1);
+		name = strrchr(line, ')');
+		state = name == NULL ? '?' : name[2];
 	}
 }
 
