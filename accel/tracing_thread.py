@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from accel._kernel import spawn
 from accel._kernel.wait import wait_for
+from accel.errors import SetupError
 from accel.mechanisms.ptrace_loop import PtraceLoop
 
 __all__ = ["Doorbell", "TracingThread"]
@@ -103,6 +104,8 @@ class TracingThread:
 
     def reraise(self) -> None:
         """Raise what ended the tracing thread, if anything did."""
+        if isinstance(self._failure, OSError) and not self.pid:
+            raise SetupError(f"cannot start a process: {self._failure}") from self._failure
         if self._failure is not None:
             raise self._failure
 
