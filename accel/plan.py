@@ -17,7 +17,7 @@ from accel.abi import Abi
 from accel.arguments import Condition, Conditions
 from accel.call import Call
 from accel.decision import Decision
-from accel.errors import FilterError, MaskError
+from accel.errors import FilterError, MaskError, UnsupportedKernel
 from accel.mask import SyscallMask
 from accel.roles import Argument, signature
 from accel.scalars import bits, is_signed, value_of
@@ -99,6 +99,8 @@ class Plan:
                 unknown_arch=bpf.Action.trace(_UNKNOWN_ABI),
                 x32=bpf.Action.trace(_UNKNOWN_ABI),
             )
+        except bpf.LibraryMissing as error:
+            raise UnsupportedKernel(str(error)) from error
         except bpf.CompileError as error:
             raise FilterError(str(error), hint="select fewer calls or conditions") from error
 
@@ -176,7 +178,7 @@ def _lower(condition: Condition, abi: Abi, number: int) -> list[tuple[bpf.Condit
     negative: ``x < 5`` is "x is negative, or below 5", and ``x > 5`` "above 5, and not negative".
     """
     argument = _argument(condition, abi, number)
-    width = 64 if argument is None else max(32, bits(argument, abi))
+    width = _width(argument, abi)
     word = (1 << width) - 1
     value = condition.value & word
     index = _position(condition, abi, number)
@@ -201,13 +203,17 @@ def _argument(condition: Condition, abi: Abi, number: int) -> Argument | None:
     return arguments[index] if index < len(arguments) else None
 
 
+def _width(argument: Argument | None, abi: Abi) -> int:
+    """Choose between the two widths that a filter compares: 32 bits, also for shorts, or 64."""
+    return abi.bits if argument is None else max(32, bits(argument, abi))
+
+
 def _holds(condition: Condition, call: Call) -> bool:
     argument = _argument(condition, call.abi, call.number)
     register = call.arguments[_position(condition, call.abi, call.number)]
     compare = _COMPARE[condition.operator]
     if condition.mask is not None:
-        width = 64 if argument is None else max(32, bits(argument, call.abi))
-        word = (1 << width) - 1
+        word = (1 << _width(argument, call.abi)) - 1
         return compare(register & condition.mask & word, condition.value & word)
     value = register if argument is None else value_of(argument, call.abi, register)
     return compare(value, condition.value)

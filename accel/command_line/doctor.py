@@ -35,12 +35,16 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     checks = examine()
     if options.json:
-        found = {"schema": _SCHEMA, "checks": [asdict(check) for check in checks]}
-        print(json.dumps(found, indent=1))
+        print(_json(checks))
     else:
         for line in _lines(checks, colour=_wants_colour()):
             print(line)
     return 1 if hindrances(checks) else 0
+
+
+def _json(checks: Sequence[Check]) -> str:
+    found = {"schema": _SCHEMA, "checks": [asdict(check) for check in checks]}
+    return json.dumps(found, indent=1)
 
 
 def _wants_colour() -> bool:

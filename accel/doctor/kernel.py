@@ -92,7 +92,7 @@ def tracer(host: Host) -> Finding:
     """Look for a tracer of this process, whose tracees its children may become."""
     pid = host.status("TracerPid")
     if pid in ("", "0"):
-        return ok("none")
+        return ok("none seen")
     name = host.read(f"/proc/{pid}/comm") or "a tracer"
     return limited(
         f"{name} (pid {pid}) traces this process; if it follows children, accel cannot trace them",
@@ -171,7 +171,7 @@ def seccomp_stop(host: Host) -> Finding:
 def filters_here(host: Host) -> Finding:
     """Count the filters that this process has inherited."""
     if host.status("Seccomp") in ("", "0"):
-        return ok("none")
+        return ok("none seen")
     count = host.status("Seccomp_filters")
     return limited(
         f"{count or 'some'} installed already: a call that they refuse never stops",

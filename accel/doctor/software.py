@@ -126,7 +126,9 @@ def tracefs(host: Host) -> Finding:
     mounts = (line.split() for line in host.read("/proc/self/mounts").splitlines())
     places = [fields[1] for fields in mounts if fields[2:3] == ["tracefs"]]
     if not places:
-        return missing("not mounted", "sudo mount -t tracefs nodev /sys/kernel/tracing")
+        return missing(
+            "not among /proc/self/mounts", "sudo mount -t tracefs nodev /sys/kernel/tracing"
+        )
     if not host.readable(places[0]):
         return limited(f"{places[0]} is for root", "sudo accel doctor")
     if not host.exists(f"{places[0]}/events/raw_syscalls"):
@@ -141,7 +143,7 @@ def perf_events(host: Host) -> Finding:
     """Tell whether this process may count the kernel's events."""
     paranoid = host.number("/proc/sys/kernel/perf_event_paranoid")
     if paranoid is None:
-        return missing("the kernel has none", kernel_option("CONFIG_PERF_EVENTS"))
+        return missing("no perf_event_paranoid in /proc", kernel_option("CONFIG_PERF_EVENTS"))
     detail = f"perf_event_paranoid is {paranoid}"
     privileged = host.capable(CAP_PERFMON) or host.capable(CAP_SYS_ADMIN)
     if paranoid <= _KERNEL_EVENTS_FOR_ALL:
@@ -196,7 +198,7 @@ def numba(host: Host) -> Finding:
     package = os.path.dirname(origin)
     version = next(
         (
-            entry.split("-")[1].removesuffix(".dist-info")
+            entry.removeprefix("numba-").removesuffix(".dist-info")
             for entry in os.listdir(os.path.dirname(package))
             if entry.startswith("numba-") and entry.endswith(".dist-info")
         ),

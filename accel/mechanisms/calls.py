@@ -108,4 +108,9 @@ def call_of(tracee: Tracee, info: ptrace.SyscallInfo) -> Call | None:
     abi = Abi.of(info.arch, info.number)
     if abi is None or abi is Abi.X32:
         return None
-    return Call(tracee.tid, tracee.pid, abi, info.number, info.arguments, info.instruction_pointer)
+    arguments = info.arguments
+    if abi is Abi.I386:
+        # int 0x80 from 64-bit code leaves the upper halves as they were; the kernel ignores them.
+        first, second, third, fourth, fifth, sixth = (word & 0xFFFF_FFFF for word in arguments)
+        arguments = (first, second, third, fourth, fifth, sixth)
+    return Call(tracee.tid, tracee.pid, abi, info.number, arguments, info.instruction_pointer)

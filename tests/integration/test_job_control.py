@@ -51,7 +51,9 @@ def shell() -> Iterator[Terminal]:
 
 def trace(script: str) -> str:
     """Spell the command that traces a shell script."""
-    return f"{sys.executable} -m accel trace -o /dev/null -e trace=kill,execve -- sh -c '{script}'\n"
+    return (
+        f"{sys.executable} -m accel trace -o /dev/null -e trace=kill,execve -- sh -c '{script}'\n"
+    )
 
 
 def test_ctrl_z_stops_the_job_and_fg_continues_it() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import pty
 import random
 import signal
 import subprocess
@@ -44,6 +43,7 @@ from tests.integration.strace_comparison import (
     run_alone,
     run_traced,
 )
+from tests.integration.terminal import Terminal
 from tests.support import compiled, require, require_program
 
 #: Far above what any run takes; one that reaches it hangs.
@@ -308,39 +308,25 @@ def test_pitfall_12_ctrl_z_works_in_a_shell():
     """A terminal's SIGTSTP stops the foreground job of a traced shell; fg continues it."""
     shell = ["bash", "--norc", "--noprofile", "-i"]
     command = [*ACCEL, "-e", "trace=openat,%process", "-o", os.devnull, "--", *shell]
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execvpe(command[0], command, {**environment(Path("/")), "PS1": "ready> "})
-    received = b""
-
-    def until(text: bytes) -> None:
-        nonlocal received
-        while text not in received:
-            received += os.read(terminal, 4096)
-        received = received.partition(text)[2]
-
-    try:
-        until(b"ready> ")
-        # The terminal echoes the typed line; only cat's own line says that it runs.
-        os.write(terminal, b"cat\n")
-        until(b"cat\r\n")
-        os.write(terminal, b"first\n")
-        until(b"first\r\nfirst\r\n")
-        os.write(terminal, b"\x1a")
-        until(b"Stopped")
-        until(b"ready> ")
-        os.write(terminal, b"fg\n")
-        until(b"fg\r\ncat\r\n")
-        os.write(terminal, b"second\n")
-        until(b"second\r\nsecond\r\n")
-        os.write(terminal, b"\x04")
-        until(b"ready> ")
-        os.write(terminal, b"exit 5\n")
-    finally:
-        # Closing the terminal hangs up on whatever is left.
-        _pid, status = os.waitpid(child, 0) if received is not None else (0, 0)
-        os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 5
+    variables = {**environment(Path("/")), "PS1": "ready> "}
+    with Terminal(command, variables) as terminal:
+        terminal.until(b"ready> ")
+        # It marks what it prints: the echo of what is typed is no sign of it.
+        terminal.type(b"sh -c 'echo up; exec sed -u s/^/job:/'\n")
+        terminal.until(b"\r\nup\r\n")
+        terminal.type(b"first\n")
+        terminal.until(b"job:first\r\n")
+        terminal.type(b"\x1a")
+        terminal.until(b"Stopped")
+        terminal.until(b"ready> ")
+        terminal.type(b"fg\n")
+        terminal.until(b"/^job:/'\r\n")
+        terminal.type(b"second\n")
+        terminal.until(b"job:second\r\n")
+        terminal.type(b"\x04")
+        terminal.until(b"ready> ")
+        terminal.type(b"exit 5\n")
+        assert terminal.wait() == 5
 
 
 # ------------------------------------------------------------------------------- kinds of calls
