@@ -320,7 +320,7 @@ def test_pitfall_12_ctrl_z_works_in_a_shell():
         terminal.until(b"Stopped")
         terminal.until(b"ready> ")
         terminal.type(b"fg\n")
-        terminal.until(b"/^job:/'\r\n")
+        terminal.until(b"/job:/'\r\n")
         terminal.type(b"second\n")
         terminal.until(b"job:second\r\n")
         terminal.type(b"\x04")
