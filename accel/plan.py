@@ -212,8 +212,8 @@ def _holds(condition: Condition, call: Call) -> bool:
     argument = _argument(condition, call.abi, call.number)
     register = call.arguments[_position(condition, call.abi, call.number)]
     compare = _COMPARE[condition.operator]
-    if condition.mask is not None:
-        word = (1 << _width(argument, call.abi)) - 1
-        return compare(register & condition.mask & word, condition.value & word)
-    value = register if argument is None else value_of(argument, call.abi, register)
-    return compare(value, condition.value)
+    if condition.mask is None and argument is not None and is_signed(argument):
+        return compare(value_of(argument, call.abi, register), condition.value)
+    word = (1 << _width(argument, call.abi)) - 1
+    mask = word if condition.mask is None else condition.mask & word
+    return compare(register & mask, condition.value & word)

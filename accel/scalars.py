@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from accel.abi import Abi
-from accel.roles import Argument
+from accel.roles import Argument, Role
 
 __all__ = ["bits", "is_signed", "value_of"]
 
@@ -33,7 +33,12 @@ def bits(argument: Argument, abi: Abi) -> int:
 
 
 def is_signed(argument: Argument) -> bool:
-    """Tell whether the type has negative values; pointers and unsigned types have none."""
+    """Tell whether the type has negative values; pointers and unsigned types have none.
+
+    Descriptors have, even where the kernel declares them unsigned: everybody writes -1.
+    """
+    if argument.role in (Role.FD, Role.DIRFD):
+        return True
     ctype = argument.ctype
     return not (ctype.startswith("unsigned") or "*" in ctype or ctype in _UNSIGNED)
 
