@@ -151,11 +151,17 @@ class Plan:
 
 
 def check(conditions: Conditions, mask: SyscallMask) -> None:
-    """Raise MaskError unless every call of ``mask`` has the arguments that are compared."""
+    """Raise MaskError unless all calls of ``mask`` have the arguments, in the constants' width."""
     for abi in _ABIS:
         for number in mask.numbers(abi):
             for condition in conditions.all:
-                _position(condition, abi, number)
+                argument = _argument(condition, abi, number)
+                width = _width(argument, abi)
+                if not -(1 << (width - 1)) <= condition.value < 1 << width:
+                    raise MaskError(
+                        f"{condition}: that argument of {abi.call_name(number)} has {width} bits",
+                        hint=f"compare it with a number of {width} bits",
+                    )
 
 
 def _position(condition: Condition, abi: Abi, number: int) -> int:
@@ -190,7 +196,7 @@ def _lower(condition: Condition, abi: Abi, number: int) -> list[tuple[bpf.Condit
         return [(plain,)]
     sign = 1 << (width - 1)
     below = condition.operator.startswith("<")
-    if below == (condition.value < 0):
+    if below == bool(value & sign):
         # The words that fit lie on the value's own side of zero.
         return [(plain, bpf.Condition(index, "==", sign if below else 0, sign, width))]
     return [(plain,), (bpf.Condition(index, "==", sign if below else 0, sign, width),)]
@@ -213,7 +219,9 @@ def _holds(condition: Condition, call: Call) -> bool:
     register = call.arguments[_position(condition, call.abi, call.number)]
     compare = _COMPARE[condition.operator]
     if condition.mask is None and argument is not None and is_signed(argument):
-        return compare(value_of(argument, call.abi, register), condition.value)
+        # Both as the type has them: 0xFFFFFFFF is -1 to an int, however it was written.
+        constant = value_of(argument, call.abi, condition.value)
+        return compare(value_of(argument, call.abi, register), constant)
     word = (1 << _width(argument, call.abi)) - 1
     mask = word if condition.mask is None else condition.mask & word
     return compare(register & mask, condition.value & word)

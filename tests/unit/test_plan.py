@@ -35,7 +35,10 @@ DECISIONS = (
 edges = st.sampled_from(
     [0, 1, 2, 5, -1, -2, -100, 0x7FFFFFFF, 0x80000000, -0x80000000, 0xFFFFFFFF, 1 << 32, 1 << 63]
 )
-numbers = st.one_of(edges.filter(lambda n: n < 1 << 63), st.integers(-(1 << 31), (1 << 32) - 1))
+#: Constants that an int can be compared with; -1 may be written 0xFFFFFFFF.
+numbers = st.one_of(
+    edges.filter(lambda n: -(1 << 31) <= n < 1 << 32), st.integers(-(1 << 31), (1 << 32) - 1)
+)
 registers = st.one_of(
     edges.map(lambda n: n & 0xFFFFFFFFFFFFFFFF),
     st.integers(0, (1 << 64) - 1),
@@ -166,6 +169,13 @@ def test_an_argument_that_the_call_does_not_have_is_an_error() -> None:
     """The error lists those that it has."""
     with pytest.raises(MaskError, match="it has fd, buf, count"):
         check(Conditions((arg.flags == 1,)), SyscallMask.parse("write"))
+
+
+def test_a_constant_that_the_argument_cannot_have_is_an_error() -> None:
+    """An int is never equal to 1 << 33; the comparison would silently be another."""
+    with pytest.raises(MaskError, match="has 32 bits"):
+        check(Conditions((arg.fd == 1 << 33,)), SyscallMask.parse("write"))
+    check(Conditions((arg.count == 1 << 33,)), SyscallMask.parse("write@64"))
 
 
 def test_a_filter_that_is_too_long_is_an_error() -> None:
