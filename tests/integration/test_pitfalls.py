@@ -25,6 +25,7 @@ import accel
 import bpf
 from accel import Decision, SyscallMask, Tracer, arg
 from accel.abi import Abi
+from accel.errors import HandlerError
 from accel.stops import (
     EventStop,
     Exited,
@@ -531,6 +532,18 @@ def test_pitfall_27_io_uring_is_reported(mask):
     told = [stop.detail for stop in events(seen, "blind-spot")]
     told += [stop.name for stop in entries(seen)]
     assert any("io_uring_setup" in text for text in told)
+
+
+def test_pitfall_28_a_handler_that_fails_lets_nothing_pass():
+    """Neither an exception nor a wrong answer may end in the call being made."""
+    for answer in (lambda _stop: 1 // 0, lambda _stop: "resume"):
+        tracer = Tracer(["echo", "passed"], capture_output=True)
+        tracer.on_entry("write")(answer)
+        with pytest.raises(HandlerError):
+            tracer.run(timeout=LIMIT)
+        assert output(tracer) == b""
+        assert tracer.result is not None
+        assert tracer.result.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("outer", [("strace", "-f", "-o", os.devnull), (*ACCEL, "-o", os.devnull)])
