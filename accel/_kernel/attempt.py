@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from accel._kernel import spawn
+from accel._kernel import ptrace, spawn
 from accel._kernel.wait import wait_for
 
 __all__ = ["EXIT", "UNTRIED", "Child", "Outcome", "attempt", "outcome_of"]
@@ -88,10 +88,13 @@ class Child:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(ChildProcessError):
-            while self.status is None:
-                os.kill(self.pid, signal.SIGKILL)
-                self.wait()
+        if self.status is not None:
+            return
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.pid, signal.SIGKILL)
+            while os.WIFSTOPPED(self.wait()):
+                # At PTRACE_EVENT_EXIT another SIGKILL would be dropped.
+                ptrace.cont(self.pid)
 
 
 def attempt(*steps: spawn.Step) -> Outcome:
