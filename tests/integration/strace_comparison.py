@@ -8,8 +8,8 @@ temporary files) is replaced before. Output, exit status and files are compared 
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-import os
 import re
 import shutil
 import stat
@@ -287,24 +287,20 @@ def compare_calls(scenario: Scenario, expected: Outcome, actual: Outcome) -> str
 
 def compare_effects(alone: Outcome, traced: Outcome) -> str:
     """Tell what a tracer changed in what a command writes and how it ends; empty if nothing."""
-    differences = [
-        f"{what}: {before!r} alone, {after!r} traced"
-        for what, before, after in (
-            ("exit status", alone.returncode, traced.returncode),
-            ("standard output", alone.stdout, traced.stdout),
-            ("standard error", alone.stderr, traced.stderr),
-        )
-        if before != after
-    ]
+    differences: list[str] = []
+    if alone.returncode != traced.returncode:
+        differences.append(f"exit status: {alone.returncode} alone, {traced.returncode} traced")
+    for what, before, after in (
+        ("standard output", alone.stdout, traced.stdout),
+        ("standard error", alone.stderr, traced.stderr),
+    ):
+        if before != after:
+            lines = difflib.ndiff(before.splitlines(), after.splitlines())
+            changed = [line for line in lines if line.startswith(("- ", "+ "))]
+            differences += [f"{what}:", *changed[:_SHOWN]]
     differences += [
         f"file {name}: {alone.files.get(name)} alone, {traced.files.get(name)} traced"
         for name in sorted({*alone.files, *traced.files})
         if alone.files.get(name) != traced.files.get(name)
     ]
-    return "\n".join(differences[:_SHOWN])
-
-
-def environment_of_accel() -> dict[str, str]:
-    """Return the test run's own environment, in which ``python -m accel`` works anywhere."""
-    path = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    return "\n".join(differences[: 2 * _SHOWN])

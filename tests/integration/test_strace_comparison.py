@@ -131,7 +131,9 @@ def test_effects_are_status_output_and_files(tmp_path):
     assert [line.split(":")[0] for line in told] == [
         "exit status",
         "standard output",
+        "- out",
         "standard error",
+        "+ err",
         "file file",
         "file link",
         "file new",
