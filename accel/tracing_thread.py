@@ -85,7 +85,11 @@ class TracingThread:
 
     def start(self) -> int:
         """Start tracing; return the command's pid once it has executed, or raise why not."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._ended.set()
+            raise SetupError("cannot start a thread", hint="see: accel doctor") from error
         self._started.wait()
         if not self.pid:
             self._ended.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Final, Self
 from accel._kernel import ptrace, spawn
 from accel._kernel.wait import wait_for
 
-__all__ = ["EXIT", "UNTRIED", "Child", "Outcome", "attempt", "outcome_of"]
+__all__ = ["EXIT", "UNTRIED", "Child", "Outcome", "attempt", "outcome_of", "run_program"]
 
 _SYS_PRCTL: Final = 157
 _SYS_EXIT_GROUP: Final = 231
@@ -112,3 +113,21 @@ def outcome_of(probe: Callable[[], Outcome]) -> Outcome:
         return Outcome(str(error.filename or ""), error.errno or 0)
     except Exception as error:  # noqa: BLE001 - a probe that fails is a finding, not a failure
         return Outcome(f"{type(error).__name__}: {error}")
+
+
+def run_program(*command: str, timeout: float = 5) -> tuple[int, str]:
+    """Run a program; return its status, as in ``subprocess``, and what it wrote on stdout.
+
+    This is a child that neither clone3 nor close_range are needed for. Raise OSError if it cannot
+    be executed or does not end.
+    """
+    import subprocess  # noqa: PLC0415 - slow to import
+
+    try:
+        # With a cwd, Python does not use posix_spawn(3), nor does that use clone3.
+        done = subprocess.run(
+            command, cwd="/", close_fds=False, capture_output=True, check=False, timeout=timeout
+        )
+    except subprocess.TimeoutExpired as error:
+        raise OSError(errno.ETIME, os.strerror(errno.ETIME), command[0]) from error
+    return done.returncode, done.stdout.decode("ascii", "backslashreplace")

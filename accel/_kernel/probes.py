@@ -14,12 +14,13 @@ import os
 import signal
 import struct
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from accel._kernel import libc, spawn
-from accel._kernel.attempt import UNTRIED, Child, Outcome, attempt, outcome_of
+from accel._kernel.attempt import UNTRIED, Child, Outcome, attempt, outcome_of, run_program
 from accel._kernel.rehearsal import GETPGRP, NO_NEW_PRIVS, Filter, Rehearsal, answered, rehearse
 from accel._kernel.wait import wait_for
 
@@ -58,6 +59,8 @@ class Kernel:
     start: Outcome = UNTRIED
     #: clone3(2) with CLONE_VM and CLONE_CLEAR_SIGHAND.
     clone3: Outcome = UNTRIED
+    #: A thread of this process, as the C library makes it.
+    thread: Outcome = UNTRIED
     #: close_range(2) with CLOSE_RANGE_CLOEXEC.
     close_range: Outcome = UNTRIED
     #: A filter, installed with no_new_privs set, that answers a call with RET_ERRNO.
@@ -82,9 +85,11 @@ def survey() -> Kernel:
     if not start.worked:
         return Kernel(start)
     listener, sync_wake_up = _listener()
+    clone3 = outcome_of(_clone3)
     return Kernel(
         start=start,
-        clone3=outcome_of(_clone3),
+        clone3=clone3,
+        thread=clone3 if clone3.signal else outcome_of(_thread),
         close_range=outcome_of(_close_range),
         filter=outcome_of(lambda: answered(_filtered(NO_NEW_PRIVS))),
         privileged_filter=outcome_of(lambda: answered(_filtered())),
@@ -109,12 +114,9 @@ def _start() -> Outcome:
 
 
 def _deadly_memfd() -> Outcome | None:
-    import subprocess  # noqa: PLC0415 - slow to import; unlike posix_spawn(3) it needs no clone3
-
     if not sys.executable:
         return None
-    command = [sys.executable, "-I", "-S", "-c", _MAKE_MEMFD]
-    status = subprocess.run(command, capture_output=True, check=False).returncode
+    status, _output = run_program(sys.executable, "-I", "-S", "-c", _MAKE_MEMFD)
     return Outcome("memfd_create", signal=-status) if status < 0 else None
 
 
@@ -144,6 +146,17 @@ def _clone3() -> Outcome:
     with Child(spawn.launch_sharing) as child:
         child.wait()
         return child.outcome
+
+
+def _thread() -> Outcome:
+    # glibc's pthread_create uses clone, too, but only if clone3 fails with ENOSYS.
+    thread = threading.Thread(target=int)
+    try:
+        thread.start()
+    except RuntimeError:
+        return Outcome("pthread_create")
+    thread.join()
+    return Outcome()
 
 
 def _close_range() -> Outcome:

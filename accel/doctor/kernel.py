@@ -27,6 +27,7 @@ __all__ = [
     "seccomp_stop",
     "start",
     "syscall_info",
+    "threads",
     "tracer",
     "yama",
 ]
@@ -236,6 +237,14 @@ def clone3(host: Host) -> Finding:
         return _failed(host, outcome)
     advice = allow_call(host, otherwise="uname -r  # Linux 5.5 has it")
     return limited(f"{outcome}; clone is slower in a large process", advice)
+
+
+def threads(host: Host) -> Finding:
+    """Judge a thread of this process: accel traces in one."""
+    outcome = host.kernel.thread
+    if outcome.worked:
+        return ok("a thread starts")
+    return _failed(host, outcome, otherwise="ulimit -u  # processes and threads left")
 
 
 def close_range(host: Host) -> Finding:

@@ -8,6 +8,7 @@ import shutil
 from importlib.machinery import PathFinder
 from typing import Final
 
+from accel._kernel.attempt import run_program
 from accel.doctor.advice import allow_call, kernel_option
 from accel.doctor.check import Finding, limited, missing, ok
 from accel.doctor.host import CAP_PERFMON, CAP_SYS_ADMIN, Host
@@ -212,13 +213,13 @@ def strace(host: Host) -> Finding:
     path = shutil.which("strace", path=host.program_path)
     if path is None:
         return missing("not installed", "sudo apt install strace")
-    import subprocess  # noqa: PLC0415 - slow to import
-
     try:
-        told = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=1, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return missing(f"{path} does not run", f"{path} -V")
-    return ok(f"{_first_version(told.stdout)} ({path})")
+        status, told = run_program(path, "-V")
+    except OSError as error:
+        return missing(f"{path} does not run: {error.strerror}", f"{path} -V")
+    if status:
+        return missing(f"{path} does not run: status {status}", f"{path} -V")
+    return ok(f"{_first_version(told)} ({path})")
 
 
 def _first_version(text: str) -> str:

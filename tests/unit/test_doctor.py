@@ -25,6 +25,7 @@ ACTIONS = "kill_process kill_thread trap errno user_notif trace log allow"
 KERNEL = Kernel(
     start=WORKED,
     clone3=WORKED,
+    thread=WORKED,
     close_range=WORKED,
     filter=WORKED,
     privileged_filter=WORKED,
@@ -278,6 +279,10 @@ BAD_HOSTS: Mapping[str, tuple[Mapping[str, str | None], Kernel, str, str, str]] 
     ),
     "a deadly clone3": (
         {"/.dockerenv": ""}, tried(clone3=KILLED), "clone3", "missing", "docker",
+    ),
+    "no threads": (
+        {"/.dockerenv": ""}, tried(thread=Outcome("pthread_create")),
+        "threads", "missing", "docker run",
     ),
     "no close_range": (
         {}, tried(close_range=REFUSED), "close_range", "limited", "close_fds=False",
