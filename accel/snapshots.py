@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from accel.decoding import Decoder, Entered
-from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
+from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
 
 __all__ = ["Snapshots"]
 
@@ -37,10 +37,14 @@ class Snapshots:
             self._entered[stop.tid] = self._decoder.enter(stop.call, stop.memory)
         elif isinstance(stop, SyscallExitStop):
             self._put(replace(stop, text=self._text(stop)))
+        elif isinstance(stop, EventStop) and stop.event == "superseded":
+            # A thread executed and took the leader's tid; its execve returns under that.
+            if stop.message in self._entered:
+                self._entered[stop.tid] = self._entered.pop(stop.message)
 
     def _text(self, stop: SyscallExitStop) -> str:
         entered = self._entered.pop(stop.tid, None)
-        if entered is None or entered.call != stop.call:
+        if entered is None or entered.call.number != stop.number:
             entered = self._decoder.enter(stop.call, stop.memory)
         left = self._decoder.leave(entered, stop.result, stop.memory)
         return f"[{stop.tid}] {entered.name}({entered.text}{left.text}) = {left.result}"

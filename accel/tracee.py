@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from accel._kernel import memory as _memory
@@ -66,8 +66,13 @@ class Tracee:
         return self.pending is not None
 
     def renamed(self, tid: int) -> None:
-        """Take the thread group leader's tid, as execve(2) made this thread do."""
+        """Take the thread group leader's tid, as execve(2) made this thread do.
+
+        The execve that is pending will return under that tid, too.
+        """
         self.tid = tid
+        if self.pending is not None:
+            self.pending.call = replace(self.pending.call, tid=tid)
         self.stop_number += 1
 
     def resume(self, *, to_syscall: bool, signal: int = 0) -> None:

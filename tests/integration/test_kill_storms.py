@@ -22,7 +22,7 @@ RUNS = 100
 #: Far above what a run takes; one that reaches it hangs.
 LIMIT_SECONDS = 30
 #: How long the crowd works: longer than the killer waits.
-ROUNDS = 48
+ROUNDS = 32
 #: From the first sign of the crowd to a kill, and from accel's start to its own, at most.
 CROWD_LIVES_SECONDS = 0.06
 TRACER_LIVES_SECONDS = 0.3

@@ -250,6 +250,8 @@ def test_pitfall_09_a_thread_that_executes_becomes_the_leader():
     (superseded,) = events(seen, "superseded")
     assert superseded.tid == tracer.pid
     assert entries(seen, "execve")[1].tid == superseded.message != tracer.pid
+    # It was begun by one tid and ends under another.
+    assert second.tid == tracer.pid
     # The second image is seen under the leader's tid.
     assert [stop.tid for stop in entries(seen, "getppid")] == [tracer.pid]
     ended = [stop.tid for stop in seen if isinstance(stop, Exited)]
