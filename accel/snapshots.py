@@ -38,9 +38,9 @@ class Snapshots:
         elif isinstance(stop, SyscallExitStop):
             self._put(replace(stop, text=self._text(stop)))
         elif isinstance(stop, EventStop) and stop.event == "superseded":
-            # A thread executed and took the leader's tid; its execve returns under that.
-            if stop.message in self._entered:
-                self._entered[stop.tid] = self._entered.pop(stop.message)
+            # A thread executed and took the leader's tid: its execve, if seen, returns under that.
+            for former in self._entered.keys() & {stop.message}:
+                self._entered[stop.tid] = self._entered.pop(former)
 
     def _text(self, stop: SyscallExitStop) -> str:
         entered = self._entered.pop(stop.tid, None)
