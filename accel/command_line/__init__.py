@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = _run(words)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # A shell's >&- closes it.
+            sys.stdout.flush()
     except SetupError as error:
         _complain(error)
         status = error.exit_status

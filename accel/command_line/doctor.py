@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Final
 
 from accel.doctor import Check, State, examine, hindrances
+from accel.errors import SetupError
 
 __all__ = ["add_arguments", "run"]
 
@@ -34,12 +35,21 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     """Examine this host and print what was found; return the exit status."""
     options = parser.parse_args(words)
     checks = examine()
-    if options.json:
-        print(_json(checks))
-    else:
-        for line in _lines(checks, colour=_wants_colour()):
-            print(line)
+    _write(_json(checks) if options.json else "\n".join(_lines(checks, colour=_wants_colour())))
     return 1 if hindrances(checks) else 0
+
+
+def _write(report: str) -> None:
+    try:
+        print(report, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is buffered would be written again, and fail again, at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SetupError(
+            f"cannot write to standard output: {error.strerror}", hint="accel doctor > FILE"
+        ) from error
 
 
 def _json(checks: Sequence[Check]) -> str:
@@ -50,7 +60,8 @@ def _json(checks: Sequence[Check]) -> str:
 def _wants_colour() -> bool:
     # no-color.org: set and not empty means no.
     return (
-        sys.stdout.isatty()
+        sys.stdout is not None
+        and sys.stdout.isatty()
         and not os.environ.get("NO_COLOR")
         and os.environ.get("TERM", "dumb") != "dumb"
     )

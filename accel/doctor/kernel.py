@@ -40,6 +40,7 @@ _LOWER_YAMA: Final = {
     "  # set 2 or less there, then reboot",
 }
 _SELINUX: Final = "/sys/fs/selinux/booleans/deny_ptrace"
+_RESOURCES: Final = "ulimit -u; free -m  # processes and memory left"
 _ACTIONS_FILE: Final = "/proc/sys/kernel/seccomp/actions_avail"
 #: What accel's filters return, and what else they may.
 _NEEDED_ACTIONS: Final = ("allow", "trace")
@@ -66,7 +67,9 @@ def start(host: Host) -> Finding:
         return missing(
             "executable memory is refused: vm.memfd_noexec is 2", "sudo sysctl vm.memfd_noexec=1"
         )
-    return _failed(host, outcome, otherwise="ulimit -u; free -m  # processes and memory left")
+    if outcome.errno in (errno.EAGAIN, errno.ENOMEM):
+        return missing(str(outcome), _RESOURCES)
+    return _failed(host, outcome, otherwise=_RESOURCES)
 
 
 def ptrace(host: Host) -> Finding:

@@ -118,6 +118,18 @@ def test_a_wrong_word_is_a_usage_error(words: list[str]) -> None:
     assert done.stderr.startswith("usage: accel doctor")
 
 
+def test_a_report_that_cannot_be_written_is_said_in_one_line() -> None:
+    """A full disk is exit status 2; a closed standard output, or a reader that left, is silence."""
+    full, closed, gone = (
+        run(["sh", "-c", f'"$@" {where}', "sh", *DOCTOR])
+        for where in ("> /dev/full", ">&-", "| head -1")
+    )
+    message = "accel: cannot write to standard output: No space left on device; accel doctor > FILE"
+    assert (full.returncode, full.stderr) == (2, f"{message}\n")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    assert (len(gone.stdout.splitlines()), gone.stderr) == (1, "")
+
+
 def test_nothing_stays_behind() -> None:
     """No child, dead or alive, no thread, no descriptor, no blocked signal."""
     code = """if True:

@@ -212,7 +212,8 @@ BAD_HOSTS: Mapping[str, tuple[Mapping[str, str | None], Kernel, str, str, str]] 
         Kernel(Outcome("memfd_create", errno.EACCES)), "start", "missing", "vm.memfd_noexec=1",
     ),
     "no process can start": (
-        {}, Kernel(Outcome("clone", errno.EAGAIN)), "start", "missing", "ulimit -u",
+        {"/.dockerenv": ""}, Kernel(Outcome("clone", errno.EAGAIN)),
+        "start", "missing", "ulimit -u",
     ),
     "Linux 5.2": (
         {}, traced(syscall_info=Outcome("PTRACE_GET_SYSCALL_INFO", errno.EIO)),
