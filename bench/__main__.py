@@ -1,0 +1,92 @@
+"""Compare the cost of tracing: accel, strace, and no tracer at all.
+
+  python -m bench                        everything
+  python -m bench one-call find          only these workloads
+  python -m bench --quick --json FILE    a trial, with all its figures in FILE
+
+Figures are ratios to native runs of the same rounds. The exit status is 1 if output differed, if
+counts of stops did, or if an unselected call cost more than it may.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from bench.measure import Comparison, Missing, Settings, progress
+from bench.report import as_json, as_markdown, broken_promises
+
+__all__ = ["main"]
+
+#: {workload: the module whose ``run(name, settings)`` compares it}
+_WORKLOADS: Final = {
+    "one-call": "bench.one_call",
+    "unselected-getppid": "bench.unselected",
+    "unselected-stat": "bench.unselected",
+    "true": "bench.real_programs",
+    "find": "bench.real_programs",
+    "gcc": "bench.real_programs",
+    "python": "bench.real_programs",
+    "tar": "bench.real_programs",
+}
+_QUICK_ROUNDS: Final = 2
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run what ``words`` name, and report; return the exit status."""
+    parser = _parser()
+    options = parser.parse_args(words)
+    unknown = [name for name in options.workloads if name not in _WORKLOADS]
+    if unknown:
+        parser.error(f"unknown workload {unknown[0]}: choose from {', '.join(_WORKLOADS)}")
+    if options.cpu is not None:
+        os.sched_setaffinity(0, {options.cpu})
+    rounds = options.rounds or (_QUICK_ROUNDS if options.quick else Settings().rounds)
+    settings = Settings(rounds, options.quick)
+    comparisons: list[Comparison] = []
+    missing: dict[str, str] = {}
+    for name in options.workloads or _WORKLOADS:
+        try:
+            module = importlib.import_module(_WORKLOADS[name])
+            comparisons.append(module.run(name, settings))
+        except Missing as error:
+            missing[name] = str(error)
+    progress("")
+    print(as_markdown(comparisons, missing, settings), end="")
+    if options.json:
+        Path(options.json).write_text(as_json(comparisons, missing, settings), encoding="utf-8")
+    broken = broken_promises(comparisons)
+    for text in broken:
+        print(f"bench: {text}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(_WORKLOADS)}")
+    add("--rounds", type=_positive, metavar="N", help="how often to run each subject (default: 5)")
+    add("--quick", action="store_true", help="small inputs and 2 rounds: to try the bench itself")
+    add("--json", metavar="FILE", help="write all that was measured to FILE")
+    add("--cpu", type=int, metavar="N", help="run tracers and tracees on CPU N only")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least one round is needed")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""Compare subjects on one task: alternating rounds, equal output, stops counted apart."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from accel import AccelError
+from bench.audit import AuditUnavailable, KernelStopCount
+from bench.subjects import Outcome, Run, Subject, Task
+
+__all__ = [
+    "Comparison",
+    "Contestant",
+    "Limit",
+    "Measured",
+    "Missing",
+    "Settings",
+    "Spread",
+    "compare",
+    "progress",
+]
+
+
+class Missing(Exception):
+    """What a workload cannot do without is not on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line asks for."""
+
+    rounds: int = 5
+    #: Small tasks: enough for tests, too little for figures.
+    quick: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Several measurements of one thing."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Summarise at least one value."""
+        return cls(statistics.median(values), min(values), max(values))
+
+    def __str__(self) -> str:
+        return f"{_short(self.median)} ({_short(self.low)}..{_short(self.high)})"
+
+
+def _short(value: float) -> str:
+    """Write three digits, or a whole number if that has more."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A promise: the cost is at most ``times`` that of the subject ``of``."""
+
+    times: float
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A subject and its task; where the cost of a call is compared, slow ones get shorter tasks."""
+
+    subject: Subject
+    task: Task
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one subject took."""
+
+    subject: str
+    #: Why there are no figures: it is not installed, or its output was not the native run's.
+    problem: str = ""
+    #: One a round, in the unit of the comparison.
+    costs: tuple[float, ...] = ()
+    #: To the native run of the same round.
+    ratio: Spread | None = None
+    limit: Limit | None = None
+    #: The lowest cost, as a multiple of the lowest of the subject that the limit names.
+    limited: float | None = None
+    #: How many calls the task made, where it measures its own calls.
+    calls: int = 0
+    #: ptrace-stops of one run, as the kernel counted them; None where it does not tell.
+    kernel_stops: int | None = None
+    #: The same as the tracer counted them, and those of calls alone; None if it does not tell.
+    own_stops: int | None = None
+    own_call_stops: int | None = None
+
+    #: Whether it ran, and something came out that was not the native run's.
+    is_different: bool = False
+
+    @property
+    def counts_agree(self) -> bool | None:
+        """Whether kernel and tracer counted the same; None if one of them did not count."""
+        if self.kernel_stops is None or self.own_stops is None:
+            return None
+        return self.kernel_stops == self.own_stops
+
+    @property
+    def exceeds_limit(self) -> bool:
+        """Whether a promise was broken; judged by lowest costs, which load cannot raise."""
+        return bool(self.limit and self.limited and self.limited > self.limit.times)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One workload under every subject, the native run first."""
+
+    workload: str
+    #: The native command.
+    command: tuple[str, ...]
+    #: Of the costs: "s" of wall time, or "ns" of one call.
+    unit: str
+    measured: tuple[Measured, ...]
+    #: Why the kernel's own count of stops is missing; empty if it is not.
+    no_audit: str = ""
+
+
+class _Entry:
+    """A contestant in a comparison: its runs so far."""
+
+    def __init__(self, workload: str, contestant: Contestant) -> None:
+        self.name = contestant.subject.name
+        self.costs: list[float] = []
+        self.problem = contestant.subject.missing()
+        self.first: Run | None = None
+        self.no_audit = ""
+        self.is_different = False
+        self._kernel_stops: int | None = None
+        self._workload = workload
+        self._contestant = contestant
+
+    def audit(self, counter: Callable[[], KernelStopCount]) -> None:
+        """Run once untimed: caches fill, stops are counted."""
+        with ExitStack() as stack:
+            try:
+                count = stack.enter_context(counter())
+            except AuditUnavailable as error:
+                count, self.no_audit = None, str(error)
+            self.first = self._run("counting stops")
+        self._kernel_stops = None if count is None else count.stops
+
+    def take_part(self, number: int, native: Outcome) -> None:
+        """Run once, unless it is known to be of no use."""
+        if self.problem:
+            return
+        run = self._run(f"round {number + 1}")
+        if run is None:
+            return
+        self.costs.append(run.cost)
+        differences = run.outcome.differences(native)
+        if differences:
+            self.problem = f"{differences} not as in the native run"
+            self.is_different = True
+
+    def measured(self, costs: Mapping[str, Sequence[float]], native: Sequence[float]) -> Measured:
+        """Sum up; ``costs`` are those of all subjects by name, ``native`` the native run's."""
+        limit = self._contestant.limit
+        first = self.first
+        if self.problem or first is None:
+            return Measured(self.name, self.problem, is_different=self.is_different)
+        ratios = [cost / base for cost, base in zip(self.costs, native, strict=True)]
+        return Measured(
+            self.name,
+            costs=tuple(self.costs),
+            ratio=Spread.of(ratios),
+            limit=limit,
+            limited=_multiple(self.costs, costs.get(limit.of)) if limit is not None else None,
+            calls=self._contestant.task.calls,
+            kernel_stops=self._kernel_stops,
+            own_stops=first.own_stops,
+            own_call_stops=first.own_call_stops,
+        )
+
+    def _run(self, purpose: str) -> Run | None:
+        if self.problem:
+            return None
+        subject = self._contestant.subject
+        progress(f"{self._workload}: {purpose}, {subject.name}")
+        try:
+            return subject.run(self._contestant.task)
+        except (AccelError, subprocess.TimeoutExpired) as error:
+            self.problem = str(error)
+            return None
+
+
+def compare(
+    workload: str,
+    contestants: Sequence[Contestant],
+    settings: Settings,
+    unit: str = "s",
+    *,
+    counter: Callable[[], KernelStopCount] = KernelStopCount,
+) -> Comparison:
+    """Run all contestants, the first of them natively, in rounds of alternating order.
+
+    A contestant whose output once differs from the native run's gets no figures. Raise Missing if
+    there is no native run to compare with.
+    """
+    entries = [_Entry(workload, contestant) for contestant in contestants]
+    for entry in entries:
+        entry.audit(counter)
+    native = entries[0]
+    if native.first is None:
+        raise Missing(native.problem)
+    for number in range(settings.rounds):
+        for entry in entries if number % 2 == 0 else reversed(entries):
+            entry.take_part(number, native.first.outcome)
+    costs = {entry.name: entry.costs for entry in entries if not entry.problem}
+    return Comparison(
+        workload,
+        contestants[0].task.argv,
+        unit,
+        tuple(entry.measured(costs, native.costs) for entry in entries),
+        native.no_audit,
+    )
+
+
+def _multiple(costs: Sequence[float], base: Sequence[float] | None) -> float | None:
+    return min(costs) / min(base) if base else None
+
+
+def progress(text: str) -> None:
+    """Show what goes on, on one line, if somebody looks on."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,57 @@
+"""One call repeated: what a stop costs.
+
+The program measures itself, so the start of the tracer does not count here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from accel import Decision, Tracer
+from accel.stops import SyscallEntryStop, SyscallExitStop
+from bench.measure import Comparison, Contestant, Settings, compare
+from bench.subjects import Library, Wrapper, accel_trace, strace
+from bench.workloads import compiled, repeated
+
+__all__ = ["run"]
+
+_CALL: Final = "getppid"
+
+
+def run(name: str, settings: Settings) -> Comparison:
+    """Compare the cost of one selected getppid; raise Missing without a C compiler."""
+    with compiled("one_call") as program:
+        # Stops are a hundred times slower than calls: fewer of them take as long.
+        many = repeated(program, _CALL, 100_000 if settings.quick else 1_000_000)
+        few = repeated(program, _CALL, 500 if settings.quick else 5_000)
+        contestants = [
+            Contestant(Wrapper("native"), many),
+            Contestant(Library("accel library, answered in the filter", _answer), many),
+            Contestant(Library("accel library, SKIPEXIT", _skip_exit), few),
+            Contestant(Library("accel library, exit-stop", _inspect), few),
+            Contestant(accel_trace("accel trace", _CALL), few),
+            Contestant(strace("strace --seccomp-bpf", _CALL, "--seccomp-bpf"), few),
+            Contestant(strace("strace", _CALL), few),
+        ]
+        return compare(name, contestants, settings, "ns")
+
+
+def _answer(tracer: Tracer) -> None:
+    """Return a constant: no stop."""
+    tracer.decide(_CALL, Decision.skip(0))
+
+
+def _skip_exit(tracer: Tracer) -> None:
+    """Stop before the call only."""
+
+    @tracer.on_entry(_CALL)
+    def resume(_stop: SyscallEntryStop) -> Decision:
+        return Decision.resume()
+
+
+def _inspect(tracer: Tracer) -> None:
+    """Stop before the call and after it."""
+
+    @tracer.on_exit(_CALL)
+    def keep(_stop: SyscallExitStop) -> None:
+        return None

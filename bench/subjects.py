@@ -1,0 +1,193 @@
+"""How a task is run: natively, by accel, by a peer; and what a run left behind."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Final, Protocol
+
+from accel import Tracer
+
+__all__ = ["Library", "Outcome", "Run", "Subject", "Task", "Wrapper", "accel_trace", "strace"]
+
+_TIMEOUT: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A command that is run in an empty directory."""
+
+    argv: tuple[str, ...]
+    #: Files that it writes there, the same in every run.
+    produces: tuple[str, ...] = ()
+    #: A file to which it writes what it measured itself, as one number.
+    report: str = ""
+    #: How many calls that is about.
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command did, as far as others can see."""
+
+    returncode: int
+    #: SHA-256 of the standard output, of standard error, and of the files that were produced.
+    stdout: str
+    stderr: str
+    files: tuple[str, ...]
+
+    def differences(self, other: Outcome) -> str:
+        """Name what is not as in ``other``; empty if all is."""
+        names = ("returncode", "stdout", "stderr", "files")
+        return ", ".join(name for name in names if getattr(self, name) != getattr(other, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a task."""
+
+    outcome: Outcome
+    #: What the task reported, else its wall time in seconds.
+    cost: float
+    #: The stops that the tracer itself counted, if it tells: all, and those of selected calls.
+    own_stops: int | None = None
+    own_call_stops: int | None = None
+
+
+class Subject(Protocol):
+    """A way to run a task."""
+
+    @property
+    def name(self) -> str:
+        """What the reports call it."""
+
+    def missing(self) -> str:
+        """Say why this machine cannot run it; empty if it can."""
+
+    def run(self, task: Task) -> Run:
+        """Run the task once, in a directory of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """A command that runs another; without words, the native run."""
+
+    name: str
+    words: tuple[str, ...] = ()
+
+    def missing(self) -> str:
+        """Try it on ``true``."""
+        return _trial(self.words)
+
+    def run(self, task: Task) -> Run:
+        """Run the task as a child; its time includes the start of the tracer, as users see it."""
+        with tempfile.TemporaryDirectory(prefix="accel-bench-") as directory:
+            start = perf_counter()
+            done = subprocess.run(
+                [*self.words, *task.argv],
+                cwd=directory,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT,
+                check=False,
+            )
+            seconds = perf_counter() - start
+            outcome = _outcome(done.returncode, done.stdout, done.stderr, task, directory)
+            return Run(outcome, _reported(task, directory) or seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A Tracer in this process, which ``configure`` gave its rules."""
+
+    name: str
+    configure: Callable[[Tracer], None]
+
+    def missing(self) -> str:
+        """Be there, always: if this host cannot trace, the outcome will say so."""
+        return ""
+
+    def run(self, task: Task) -> Run:
+        """Run the task under a Tracer; no interpreter starts, as in a program that embeds accel."""
+        with tempfile.TemporaryDirectory(prefix="accel-bench-") as directory:
+            start = perf_counter()
+            tracer = Tracer(
+                task.argv,
+                cwd=directory,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+            )
+            self.configure(tracer)
+            done = tracer.run(_TIMEOUT)
+            seconds = perf_counter() - start
+            statistics = tracer.statistics()
+            return Run(
+                _outcome(done.returncode, done.stdout, done.stderr, task, directory),
+                _reported(task, directory) or seconds,
+                statistics.stops,
+                sum(call.stops for call in statistics.calls.values()),
+            )
+
+
+def accel_trace(name: str, calls: str) -> Wrapper:
+    """Trace ``calls`` by the command line, its output written and thrown away."""
+    options = ("-e", f"trace={calls}", "-o", os.devnull, "--")
+    return Wrapper(name, (sys.executable, "-m", "accel", "trace", *options))
+
+
+def strace(name: str, calls: str, *options: str) -> Wrapper:
+    """Trace ``calls`` by strace, its output written and thrown away."""
+    return Wrapper(name, ("strace", "-f", *options, "-o", os.devnull, "-e", f"trace={calls}"))
+
+
+@functools.cache
+def _environment() -> dict[str, str]:
+    """Return one environment for all subjects, in which accel is found from any directory."""
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(filter(None, paths))
+    return os.environ | {"LC_ALL": "C", "PYTHONPATH": path}
+
+
+@functools.cache
+def _trial(words: tuple[str, ...]) -> str:
+    if words and shutil.which(words[0]) is None:
+        return f"{words[0]} is not installed"
+    done = subprocess.run(
+        [*words, "true"], env=_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.splitlines() or [f"exit status {done.returncode}"]
+    return lines[-1]
+
+
+def _outcome(
+    returncode: int, stdout: bytes | None, stderr: bytes | None, task: Task, directory: str
+) -> Outcome:
+    files = tuple(_digest(Path(directory, name)) for name in task.produces)
+    return Outcome(returncode, _sha256(stdout or b""), _sha256(stderr or b""), files)
+
+
+def _digest(path: Path) -> str:
+    return _sha256(path.read_bytes()) if path.is_file() else "missing"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _reported(task: Task, directory: str) -> float | None:
+    """Read what the task measured itself; a task that failed has left nothing to read."""
+    path = Path(directory, task.report)
+    return float(path.read_text(encoding="ascii")) if task.report and path.is_file() else None

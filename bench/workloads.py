@@ -1,0 +1,107 @@
+"""What is run: a program that makes one call over and over, and real ones on generated input."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from bench.measure import Missing, Settings
+from bench.subjects import Task
+
+__all__ = ["REAL_PROGRAMS", "compiled", "real_program", "repeated"]
+
+_SOURCES: Final = Path(__file__).parent / "programs"
+_REPORT: Final = "nanoseconds"
+_IMPORTS: Final = (
+    "argparse, asyncio, concurrent.futures, decimal, email.message, http.client, json, logging,"
+    " unittest, xml.dom.minidom"
+)
+
+
+@contextlib.contextmanager
+def compiled(name: str) -> Iterator[str]:
+    """Compile ``bench/programs/NAME.c``; yield the program's path while the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="accel-bench-") as directory:
+        target = f"{directory}/{name}"
+        command = [_installed("cc"), "-O2", "-o", target, str(_SOURCES / f"{name}.c")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Missing(f"cc cannot compile {name}.c: {done.stderr}")
+        yield target
+
+
+def repeated(program: str, call: str, calls: int) -> Task:
+    """Let the compiled ``one_call`` make ``call`` that often, and measure it."""
+    return Task((program, call, str(calls), _REPORT), report=_REPORT, calls=calls)
+
+
+@contextlib.contextmanager
+def real_program(name: str, settings: Settings) -> Iterator[Task]:
+    """Make the input of a real program; yield the task while the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="accel-bench-") as directory:
+        yield REAL_PROGRAMS[name](Path(directory), settings)
+
+
+def _true(_directory: Path, _settings: Settings) -> Task:
+    """Do nothing: what remains is the start of the tracer."""
+    return Task((_installed("true"),))
+
+
+def _find(_directory: Path, settings: Settings) -> Task:
+    """Walk a tree of the system: one selected call a directory, four unselected ones a file."""
+    tree = "/etc" if settings.quick else "/usr/share"
+    return Task((_installed("find"), tree, "-name", "*.h", "-size", "+8k"))
+
+
+def _gcc(directory: Path, settings: Settings) -> Task:
+    """Compile: three processes, much computing, few calls."""
+    functions = 20 if settings.quick else 400
+    source = directory / "source.c"
+    lines = ["#include <stdio.h>", "#include <stdlib.h>", "#include <string.h>"]
+    lines += [
+        f"int work_{n}(int a, int b) {{ while (a > {n}) {{ a -= b + {n}; b ^= a; }} return b; }}"
+        for n in range(functions)
+    ]
+    source.write_text("\n".join(lines) + "\n", encoding="ascii")
+    return Task((_installed("gcc"), "-O2", "-c", str(source), "-o", "out.o"), ("out.o",))
+
+
+def _python(_directory: Path, _settings: Settings) -> Task:
+    """Start an interpreter and import: many calls fail, for files that are not there."""
+    program = f"import sys, {_IMPORTS}; print(len(sys.modules))"
+    return Task((sys.executable, "-I", "-B", "-c", program))
+
+
+def _tar(directory: Path, settings: Settings) -> Task:
+    """Pack small files: every file is opened, so a large part of all calls is selected."""
+    files = 100 if settings.quick else 2000
+    tree = directory / "tree"
+    for n in range(files):
+        path = tree / f"{n // 50:03}" / f"{n:05}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%d\n" % n * 200)
+    options = ("--sort=name", "-cf", "out.tar", "-C", str(directory), "tree")
+    return Task((_installed("tar"), *options), ("out.tar",))
+
+
+#: {name: what makes its input and names its command}
+REAL_PROGRAMS: Final[Mapping[str, Callable[[Path, Settings], Task]]] = {
+    "true": _true,
+    "find": _find,
+    "gcc": _gcc,
+    "python": _python,
+    "tar": _tar,
+}
+
+
+def _installed(program: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise Missing(f"{program} is not installed")
+    return path

@@ -1,0 +1,111 @@
+"""``python -m bench``: its first workloads run, their output is equal, their stops are counted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.audit import AuditUnavailable, KernelStopCount
+from tests.support import require, require_program
+
+ROOT = Path(__file__).parents[2]
+
+
+def bench(directory: Path, *words: str) -> tuple[dict[str, Any], str]:
+    """Run the bench; return its JSON report and its Markdown."""
+    file = directory / "report.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--json", str(file), *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    report = json.loads(file.read_text())
+    assert done.returncode == bool(report["broken_promises"])
+    return report, done.stdout
+
+
+def measured(report: dict[str, Any], workload: str, subject: str) -> dict[str, Any]:
+    """Find what one subject took in one workload."""
+    comparison = next(entry for entry in report["comparisons"] if entry["workload"] == workload)
+    found: dict[str, Any] = next(
+        entry for entry in comparison["measured"] if entry["subject"] == subject
+    )
+    return found
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """All workloads, one short round each."""
+    for program in ("cc", "gcc", "find", "tar", "strace"):
+        require_program(program)
+    return bench(tmp_path_factory.mktemp("bench"), "--quick", "--rounds", "1")
+
+
+def test_every_workload_ends_as_natively_under_every_subject(
+    quick: tuple[dict[str, Any], str],
+) -> None:
+    """Output, produced files and exit status are equal, and nothing is missing."""
+    report, _text = quick
+    everything = [entry for each in report["comparisons"] for entry in each["measured"]]
+    assert report["missing"] == {}
+    assert [entry for entry in everything if entry["problem"]] == []
+    assert report["broken_promises"] == []
+
+
+def test_only_selected_calls_stop(quick: tuple[dict[str, Any], str]) -> None:
+    """SKIPEXIT: one stop a call; an exit-stop: two; answered in the filter: none."""
+    report, _text = quick
+    subjects = {"answered in the filter": 0, "SKIPEXIT": 1, "exit-stop": 2}
+    for name, stops in subjects.items():
+        entry = measured(report, "one-call", f"accel library, {name}")
+        assert entry["own_call_stops"] == stops * entry["calls"], name
+
+
+def test_the_kernel_counts_the_same_stops(quick: tuple[dict[str, Any], str]) -> None:
+    """Of every run whose tracer tells its count, in all workloads."""
+    try:
+        with KernelStopCount():
+            pass
+    except AuditUnavailable as error:
+        require(condition=False, reason=str(error))
+    report, text = quick
+    told = [
+        (entry["kernel_stops"], entry["own_stops"])
+        for each in report["comparisons"]
+        for entry in each["measured"]
+        if entry["own_stops"] is not None
+    ]
+    assert len(told) == 3 + 5  # the library in one-call, and in the real programs
+    assert all(kernel == own for kernel, own in told)
+    assert "own count is the same in 8 of 8" in text
+
+
+def test_the_filter_takes_fewer_stops_than_a_trace_of_everything(
+    quick: tuple[dict[str, Any], str],
+) -> None:
+    """strace without --seccomp-bpf stops at every call of the same programs."""
+    report, _text = quick
+    for workload in ("find", "gcc", "python", "tar"):
+        ours = measured(report, workload, "accel library, SKIPEXIT")["own_stops"]
+        everything = measured(report, workload, "strace")["kernel_stops"]
+        require(everything is not None, "the kernel's count is not to be had")
+        assert 0 < 2 * ours < everything, workload
+
+
+def test_an_unselected_call_costs_at_most_a_tenth_more(tmp_path: Path) -> None:
+    """An ordinary call, of the native one; the cheapest one, of what any filter makes it cost."""
+    require_program("cc")
+    report, text = bench(tmp_path, "--rounds", "3", "unselected-stat", "unselected-getppid")
+    for workload, base in (("unselected-stat", "native"), ("unselected-getppid", "a filter")):
+        entry = measured(report, workload, "accel trace")
+        assert entry["limit"]["of"].startswith(base)
+        assert entry["limited"] <= entry["limit"]["times"] == 1.1, text
