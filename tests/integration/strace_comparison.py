@@ -59,6 +59,10 @@ class Scenario:
     argv: tuple[str, ...]
     #: strace's ``-e trace=``; it selects only calls that depend on nothing but the program.
     mask: str
+    #: How the command ends; another end means that it never did what it is here for.
+    status: int = 0
+    #: Programs that it starts, besides the first.
+    needs: tuple[str, ...] = ()
     #: Fills the working directory.
     prepare: Callable[[Path], None] = _nothing
     variables: Mapping[str, str] = field(default_factory=dict)

@@ -183,7 +183,8 @@ def file_of(name: str, text: str):
 SCENARIOS = (
     Scenario(
         "git",
-        script("""
+        needs=("git",),
+        argv=script("""
             git init -q -b main .
             git add tree
             git commit -q -m first
@@ -226,7 +227,8 @@ SCENARIOS = (
     ),
     Scenario(
         "gcc",
-        script("""
+        needs=("gcc",),
+        argv=script("""
             gcc -O1 -c main.c
             gcc -O1 -c twice.c
             gcc main.o twice.o -o program
@@ -251,7 +253,8 @@ SCENARIOS = (
     ),
     Scenario(
         "tar",
-        script("""
+        needs=("tar", "gzip"),
+        argv=script("""
             tar --sort=name --mtime=@0 --owner=0 --group=0 -czf tree.tgz tree
             mkdir copy
             tar -xzf tree.tgz -C copy
@@ -375,25 +378,29 @@ def built(
     program: str,
     *arguments: str,
     flags: tuple[str, ...] = (),
+    status: int = 0,
     made_up: tuple[tuple[str, str], ...] = (),
 ):
     """Make a scenario, when it runs, of a program of tests/programs."""
-    return pytest.param(
-        lambda: Scenario(name, (compiled(program, *flags), *arguments), mask, made_up=made_up),
-        id=name,
-    )
+
+    def scenario() -> Scenario:
+        command = (compiled(program, *flags), *arguments)
+        return Scenario(name, command, mask, status=status, made_up=made_up)
+
+    return pytest.param(scenario, id=name)
 
 
 BUILT = (
-    built("files", "all", "files"),
-    built("32-bit", "all", "files", flags=("-m32",)),
-    built("32-bit-static", "%file,%network,%desc", "files", flags=("-m32", "-static")),
+    built("files", "all", "files", status=5),
+    built("32-bit", "all", "files", flags=("-m32",), status=5),
+    built("32-bit-static", "%file,%network,%desc", "files", flags=("-m32", "-static"), status=5),
     built("forks-2000", PROCESSES, "forks_many", "2000"),
     built("spawn-kinds", PROCESSES, "spawn_kinds"),
     built(
         "exec-from-thread",
         f"getppid,{PROCESSES}",
         "exec_from_thread",
+        status=7,
         # It passes its pid to its second image.
         made_up=((r'"again", "\d+"', '"again", "PID"'),),
     ),
@@ -408,8 +415,10 @@ def test_accel_sees_what_strace_sees_and_changes_nothing(scenario, tmp_path):
     """Calls, arguments and results equal strace's; output, files and status the lone run's."""
     require_program("strace")
     given: Scenario = scenario()
-    require_program(given.argv[0])
+    for program in (given.argv[0], *given.needs):
+        require_program(program)
     alone = run_alone(given, tmp_path)
+    assert alone.returncode == given.status, alone.stderr
     accel = run_traced(given, tmp_path, ACCEL)
     assert compare_effects(alone, accel) == ""
     strace = run_traced(given, tmp_path, STRACE)
