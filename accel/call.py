@@ -24,6 +24,8 @@ class Call:
     arguments: tuple[int, int, int, int, int, int]
     #: Instruction pointer after the system call instruction; 0 when unknown.
     instruction_pointer: int = 0
+    #: Stack pointer, where the frames are that rt_sigreturn returns from; 0 when unknown.
+    stack_pointer: int = 0
 
     @property
     def name(self) -> str:

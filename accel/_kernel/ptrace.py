@@ -134,6 +134,8 @@ class SyscallInfo:
     ret_data: int = 0
     #: At an exit stop: the raw signed return value.
     result: int = 0
+    #: At an entry or seccomp stop.
+    stack_pointer: int = 0
 
 
 _HEADER = struct.Struct("=B3xIQQ")
@@ -148,14 +150,14 @@ def get_syscall_info(tid: int) -> SyscallInfo:
     buffer = ctypes.create_string_buffer(_INFO_SIZE)
     address = ctypes.addressof(buffer)
     _ptrace(PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, address, "PTRACE_GET_SYSCALL_INFO")
-    op, arch, ip, _sp = _HEADER.unpack_from(buffer)
+    op, arch, ip, sp = _HEADER.unpack_from(buffer)
     if op == PTRACE_SYSCALL_INFO_EXIT:
         return SyscallInfo(op, arch, ip, result=_RESULT.unpack_from(buffer, 24)[0])
     if op == PTRACE_SYSCALL_INFO_NONE:
         return SyscallInfo(op, arch, ip)
     number, *arguments = _ENTRY.unpack_from(buffer, 24)
     data = _RET_DATA.unpack_from(buffer, 80)[0] if op == PTRACE_SYSCALL_INFO_SECCOMP else 0
-    return SyscallInfo(op, arch, ip, number, tuple(arguments), data)
+    return SyscallInfo(op, arch, ip, number, tuple(arguments), data, stack_pointer=sp)
 
 
 class Registers(ctypes.Structure):

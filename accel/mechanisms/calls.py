@@ -113,4 +113,12 @@ def call_of(tracee: Tracee, info: ptrace.SyscallInfo) -> Call | None:
         # int 0x80 from 64-bit code leaves the upper halves as they were; the kernel ignores them.
         first, second, third, fourth, fifth, sixth = (word & 0xFFFF_FFFF for word in arguments)
         arguments = (first, second, third, fourth, fifth, sixth)
-    return Call(tracee.tid, tracee.pid, abi, info.number, arguments, info.instruction_pointer)
+    return Call(
+        tracee.tid,
+        tracee.pid,
+        abi,
+        info.number,
+        arguments,
+        info.instruction_pointer,
+        info.stack_pointer,
+    )
