@@ -208,6 +208,11 @@ class Exited:
     status: int
     time_ns: int = 0
 
+    @property
+    def wait_status(self) -> int:
+        """The end as wait(2) reported it."""
+        return self.status << 8
+
 
 @dataclass(frozen=True, slots=True)
 class Killed:
@@ -218,6 +223,11 @@ class Killed:
     signal: int
     core_dumped: bool = False
     time_ns: int = 0
+
+    @property
+    def wait_status(self) -> int:
+        """The end as wait(2) reported it."""
+        return self.signal | (0x80 if self.core_dumped else 0)
 
     def __str__(self) -> str:
         return f"[{self.tid}] killed by {signal.Signals(self.signal).name}"

@@ -149,7 +149,7 @@ class TextWriter:
 
     def _end(self, stop: Exited | Killed) -> None:
         if self._layout.quiet < 2:
-            self._line(stop, format_exit(stop))
+            self._line(stop, format_exit(stop.wait_status))
         self._tracees.discard(stop.tid)
         self._entered.pop(stop.tid, None)
 
