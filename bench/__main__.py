@@ -44,8 +44,14 @@ def main(words: Sequence[str] | None = None) -> int:
     unknown = [name for name in options.workloads if name not in _WORKLOADS]
     if unknown:
         parser.error(f"unknown workload {unknown[0]}: choose from {', '.join(_WORKLOADS)}")
-    if options.cpu is not None:
-        os.sched_setaffinity(0, {options.cpu})
+    try:
+        if options.cpu is not None:
+            os.sched_setaffinity(0, {options.cpu})
+        if options.json:
+            Path(options.json).touch()
+    except OSError as error:
+        # Now rather than after minutes of work.
+        parser.error(f"{error.filename or f'--cpu {options.cpu}'}: {error.strerror}")
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else Settings().rounds)
     settings = Settings(rounds, options.quick)
     comparisons: list[Comparison] = []

@@ -90,8 +90,8 @@ class Measured:
     #: To the native run of the same round.
     ratio: Spread | None = None
     limit: Limit | None = None
-    #: The lowest cost, as a multiple of the lowest of the subject that the limit names.
-    limited: float | None = None
+    #: The ratio to the subject that the limit names.
+    limited: Spread | None = None
     #: How many calls the task made, where it measures its own calls.
     calls: int = 0
     #: ptrace-stops of one run, as the kernel counted them; None where it does not tell.
@@ -99,7 +99,6 @@ class Measured:
     #: The same as the tracer counted them, and those of calls alone; None if it does not tell.
     own_stops: int | None = None
     own_call_stops: int | None = None
-
     #: Whether it ran, and something came out that was not the native run's.
     is_different: bool = False
 
@@ -112,8 +111,8 @@ class Measured:
 
     @property
     def exceeds_limit(self) -> bool:
-        """Whether a promise was broken; judged by lowest costs, which load cannot raise."""
-        return bool(self.limit and self.limited and self.limited > self.limit.times)
+        """Whether a promise was broken, by the median of all rounds."""
+        return bool(self.limit and self.limited and self.limited.median > self.limit.times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +172,12 @@ class _Entry:
         first = self.first
         if self.problem or first is None:
             return Measured(self.name, self.problem, is_different=self.is_different)
-        ratios = [cost / base for cost, base in zip(self.costs, native, strict=True)]
         return Measured(
             self.name,
             costs=tuple(self.costs),
-            ratio=Spread.of(ratios),
+            ratio=_ratio(self.costs, native),
             limit=limit,
-            limited=_multiple(self.costs, costs.get(limit.of)) if limit is not None else None,
+            limited=_ratio(self.costs, costs[limit.of]) if limit and limit.of in costs else None,
             calls=self._contestant.task.calls,
             kernel_stops=self._kernel_stops,
             own_stops=first.own_stops,
@@ -220,6 +218,8 @@ def compare(
     for number in range(settings.rounds):
         for entry in entries if number % 2 == 0 else reversed(entries):
             entry.take_part(number, native.first.outcome)
+    if native.problem:
+        raise Missing(f"two native runs differ: {native.problem}")
     costs = {entry.name: entry.costs for entry in entries if not entry.problem}
     return Comparison(
         workload,
@@ -230,8 +230,9 @@ def compare(
     )
 
 
-def _multiple(costs: Sequence[float], base: Sequence[float] | None) -> float | None:
-    return min(costs) / min(base) if base else None
+def _ratio(costs: Sequence[float], base: Sequence[float]) -> Spread:
+    """Compare round by round: what else the machine does mostly disturbs both."""
+    return Spread.of([cost / other for cost, other in zip(costs, base, strict=True)])
 
 
 def progress(text: str) -> None:

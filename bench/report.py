@@ -78,7 +78,7 @@ def _judgement(measured: Measured) -> str:
     if limit is None or limited is None:
         return ""
     judged = "more than" if measured.exceeds_limit else "within"
-    return f"{limited:.2f} times {limit.of}, {judged} the promised {limit.times}"
+    return f"{limited.median:.2f} times {limit.of}, {judged} the promised {limit.times}"
 
 
 # ------------------------------------------------------------------------------- tables
@@ -144,12 +144,12 @@ def _start_up(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 
 def _findings(comparisons: Sequence[Comparison], missing: Mapping[str, str]) -> Iterator[str]:
-    everything = [measured for comparison in comparisons for measured in comparison.measured]
+    everything = [traced for comparison in comparisons for traced in comparison.measured[1:]]
     same = [measured for measured in everything if measured.costs]
     different = [measured for measured in everything if measured.is_different]
     yield (
         "standard output, standard error, produced files and exit status: equal to the native"
-        f" run's in {len(same)} of {len(same) + len(different)} comparisons"
+        f" run's for {len(same)} of {len(same) + len(different)} traced programs, in every round"
     )
     told = [measured for measured in everything if measured.counts_agree is not None]
     agreed = [measured for measured in told if measured.counts_agree]
