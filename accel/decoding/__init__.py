@@ -1,0 +1,23 @@
+"""Decoding: from a call and its tracee's memory to the line that strace would print.
+
+decoder = Decoder()
+entered = decoder.enter(call, memory)          # at the entry of the call
+left = decoder.leave(entered, result, memory)  # at its exit
+line = f"{entered.name}({entered.text}{left.text}) = {left.result}"
+"""
+
+from accel.decoding.decoder import Decoder, Entered, Left
+from accel.decoding.errnos import errno_name
+from accel.decoding.siginfo import SigInfo, format_exit, format_signal
+from accel.decoding.signals import signal_name
+
+__all__ = [
+    "Decoder",
+    "Entered",
+    "Left",
+    "SigInfo",
+    "errno_name",
+    "format_exit",
+    "format_signal",
+    "signal_name",
+]

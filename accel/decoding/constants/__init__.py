@@ -1,0 +1,1 @@
+"""Named constants, generated: data alone. ``accel.decoding.families`` looks them up."""

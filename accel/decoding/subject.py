@@ -1,0 +1,31 @@
+"""What a subject module contributes: the structs, arguments and calls it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from accel.decoding.context import Context, Printer
+from accel.decoding.layouts import Layout
+
+__all__ = ["Remark", "Steps", "Subject"]
+
+#: (argument, its printer) in the order in which they are printed.
+Steps: TypeAlias = tuple[tuple[str, Printer], ...]
+#: Looks at a call that has returned; sets ``note`` and ``radix`` of its context.
+Remark: TypeAlias = Callable[[Context], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Entries for the tables that plans are made from; they add to what roles say."""
+
+    #: {family: layout of the struct}.
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    #: {"call.argument": its printer}; "*" stands for every call.
+    arguments: Mapping[str, Printer] = field(default_factory=dict)
+    #: {call: its steps}, where not every argument is printed, or not in order.
+    calls: Mapping[str, Steps] = field(default_factory=dict)
+    #: {call: what to add to the result}.
+    remarks: Mapping[str, Remark] = field(default_factory=dict)
