@@ -101,13 +101,13 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         return 0
     tracer.check()
     report = Report.open(options, expressions.signals, tracer)
-    if options.pid is not None:
-        say(f"process {options.pid} runs already: without a filter every call stops twice")
     try:
         tracer.start()
     except BaseException:
         report.abandon()
         raise
+    if options.pid is not None:
+        say(f"process {options.pid} runs already: without a filter every call stops twice")
     try:
         interrupted = wait_for_end(tracer)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -58,7 +59,7 @@ def test_a_file_gets_every_line_with_its_pid(tmp_path: Path) -> None:
 
 def test_an_interrupted_line_is_resumed() -> None:
     """The parent's wait4 is cut by what the child does, and completed after it."""
-    command = "(exec true) & wait"
+    command = "(exec true); exit 0"
     done = accel("trace", "-e", "trace=wait4,execve", "--", "sh", "-c", command)
     assert " <unfinished ...>\n" in done.stderr
     assert re.search(r"<\.\.\. wait4 resumed>.*= \d+\n", done.stderr)
@@ -193,7 +194,7 @@ def test_accel_waits_for_the_last_process(tmp_path: Path) -> None:
     with subprocess.Popen(command) as process:
         pipe.write_text("go on\n")
         assert process.wait(60) == 4
-    assert "exit_group(9)" in log.read_text()
+    assert "exit_group(9" in log.read_text()
 
 
 # ------------------------------------------------------------------------------- bad input
@@ -246,20 +247,18 @@ def test_a_run_that_cannot_begin_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_a_process_that_is_traced_already_is_refused() -> None:
     """The error names the tracer that has it."""
-    with subprocess.Popen(
-        [*ACCEL, "trace", "-e", "read", "--", "cat"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    ) as first:  # fmt: skip
+    command = [*ACCEL, "trace", "-e", "read", "--", "cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as first:
         assert first.stderr is not None
-        # The first read is of the loader; then cat waits for its input.
-        while "read(0" not in first.stderr.read(1) + first.stderr.readline():
-            pass
-        child = next(Path(f"/proc/{first.pid}/task").glob("*/children"), None)
-        pids = " ".join(p.read_text() for p in Path(f"/proc/{first.pid}/task").glob("*/children"))
-        assert child is not None
-        traced = [pid for pid in pids.split() if Path(f"/proc/{pid}/comm").read_text() == "cat\n"]
-        done = accel("trace", "-p", traced[0])
-        first.communicate("")
+        seen = b""
+        # A call that blocks is shown before it returns.
+        while b"read(0, " not in seen:
+            seen += os.read(first.stderr.fileno(), 4096)
+        tasks = Path(f"/proc/{first.pid}/task").glob("*/children")
+        children = " ".join(task.read_text() for task in tasks).split()
+        (cat,) = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "cat\n"]
+        done = accel("trace", "-p", cat)
+        first.communicate(b"")
     assert done.returncode == 2
     assert "already traced by" in done.stderr
 
@@ -276,6 +275,17 @@ def test_a_full_disk_is_said_and_does_not_stop_the_command() -> None:
 
 
 # ------------------------------------------------------------------------------- signals to accel
+
+
+def _alive(group: int) -> list[str]:
+    """List the members of a process group that run; a zombie waits for init only."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _parent, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                found.append(stat.parent.name)
+    return found
 
 
 def _waiting_command(tmp_path: Path, trap: str = "") -> tuple[list[str], Path]:
@@ -295,8 +305,7 @@ def test_a_signal_to_accel_ends_the_command(tmp_path: Path, number: signal.Signa
         fifo.read_text()
         process.send_signal(number)
         assert process.wait(60) == -number
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert not _alive(process.pid)
 
 
 def test_a_command_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
@@ -307,8 +316,7 @@ def test_a_command_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
         fifo.read_text()
         process.terminate()
         assert process.wait(60) == -signal.SIGTERM
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert not _alive(process.pid)
 
 
 def test_ctrl_c_at_a_terminal_reaches_the_command_first() -> None:
@@ -350,8 +358,9 @@ def test_a_running_process_can_be_traced_and_let_go() -> None:
         command = [*ACCEL, "trace", "-e", "trace=read", "-p", str(target.pid)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
             assert tracer.stderr is not None
-            assert "every call stops twice" in tracer.stderr.readline()
-            assert "attached" in tracer.stderr.readline()
+            said = tracer.stderr.readline() + tracer.stderr.readline()
+            assert "every call stops twice" in said
+            assert f"Process {target.pid} attached" in said
             target.stdin.write(b"hello\n")
             target.stdin.flush()
             lines = [tracer.stderr.readline() for _line in range(2)]
