@@ -48,8 +48,8 @@ class Tracer:
     is used once. It traces in a thread of its own and reaps no child that it did not start; its
     methods may be called from any thread, ``end`` also from a handler.
 
-    ``argv``, ``env``, ``cwd``, the standard streams, ``close_fds`` and ``pass_fds`` are those of
-    ``subprocess.Popen``; ``input`` and ``capture_output`` those of ``subprocess.run``. With ``pid``
+    The command starts with the signal mask of the thread that made the Tracer. ``argv``, ``env``,
+    ``cwd``, the standard streams, ``close_fds`` and ``pass_fds`` are those of ``subprocess.Popen``; ``input`` and ``capture_output`` those of ``subprocess.run``. With ``pid``
     instead of ``argv`` it attaches to a running process: no filter can be installed there, so every
     call stops twice; when the Tracer ends, the process runs on.
     """
@@ -86,6 +86,7 @@ class Tracer:
         self.result: Result | None = None
         self._pid = pid
         self._popen = (env, cwd, close_fds, tuple(pass_fds))
+        self._signal_mask = current_signal_mask()
         self._streams = (stdin, stdout, stderr)
         self._input = input
         self._rules: list[Rule] = []
@@ -257,7 +258,7 @@ class Tracer:
             cwd=None if cwd is None else os.fsencode(cwd),
             close_fds=close_fds,
             pass_fds=pass_fds,
-            signal_mask=current_signal_mask(),
+            signal_mask=self._signal_mask,
         )
 
     def _tell(self, stop: Stop, /) -> None:

@@ -8,11 +8,12 @@ import resource
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Final, NoReturn
 
 from accel.tracer import Tracer
 
-__all__ = ["die_by", "wait_for_end"]
+__all__ = ["die_by", "ending_signals", "wait_for_end"]
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 #: Wakes the waiting thread when tracing has ended; nobody else uses the last real-time signal.
@@ -23,15 +24,24 @@ _SI_KERNEL: Final = 0x80
 _GRACE: Final = 2.0
 
 
-def wait_for_end(tracer: Tracer) -> int:
+@contextlib.contextmanager
+def ending_signals() -> Iterator[set[signal.Signals]]:
+    """Keep signals that would end accel until ``wait_for_end`` listens; those ignored stay so."""
+    heard = {number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, heard | {_ENDED})
+    try:
+        yield heard
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def wait_for_end(tracer: Tracer, heard: set[signal.Signals]) -> int:
     """Wait until tracing has ended; return the signal that made it end, 0 if none did.
 
     Ctrl-C goes to the command as well: it may end, or not; the second Ctrl-C kills it. A signal
     sent to accel alone is passed on to the command, which is killed if it has not ended after two
     seconds. A process that was attached to is let go.
     """
-    heard = {number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, heard | {_ENDED})
     waiter = threading.Thread(
         target=_announce_end, args=(tracer, threading.get_ident()), daemon=True
     )
@@ -42,7 +52,6 @@ def wait_for_end(tracer: Tracer) -> int:
         waiter.join()
         while signal.sigtimedwait({_ENDED}, 0):
             pass
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _announce_end(tracer: Tracer, thread: int) -> None:

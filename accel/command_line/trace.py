@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accel.command_line.report import Report, say
-from accel.command_line.signals import die_by, wait_for_end
+from accel.command_line.signals import die_by, ending_signals, wait_for_end
 from accel.errors import SetupError
 from accel.mask import SyscallMask
 from accel.tracer import Tracer
@@ -101,18 +101,19 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         return 0
     tracer.check()
     report = Report.open(options, expressions.signals, tracer)
-    try:
-        tracer.start()
-    except BaseException:
-        report.abandon()
-        raise
-    if options.pid is not None:
-        say(f"process {options.pid} runs already: without a filter every call stops twice")
-    try:
-        interrupted = wait_for_end(tracer)
-    finally:
-        tracer.close()
-        lost = report.close()
+    with ending_signals() as heard:
+        try:
+            tracer.start()
+        except BaseException:
+            report.abandon()
+            raise
+        if options.pid is not None:
+            say(f"process {options.pid} runs already: without a filter every call stops twice")
+        try:
+            interrupted = wait_for_end(tracer, heard)
+        finally:
+            tracer.close()
+            lost = report.close()
     tracer.wait()  # Raises what ended the run, if it was not its own end.
     return _status(tracer, interrupted, lost=lost)
 
