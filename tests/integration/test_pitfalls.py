@@ -601,14 +601,13 @@ def forked():
     print("an at-fork handler ran", flush=True)
 
 os.register_at_fork(before=forked, after_in_child=forked, after_in_parent=forked)
-stop = threading.Event()
+stop, lock = threading.Event(), threading.Lock()
 
 def hold_locks():
     while not stop.is_set():
         with lock:
             bytes(1 << 18)
 
-lock = threading.Lock()
 for _ in range(4):
     threading.Thread(target=hold_locks).start()
 
@@ -625,8 +624,7 @@ for thread in tracing:
 for thread in tracing:
     thread.join()
 stop.set()
-print(sorted(outputs) == sorted(b"%d\\n" % number for number in range(8)) * 1
-      or sorted(outputs) == sorted([b"%d\\n" % number for number in range(8)] * 5))
+print(sorted(outputs) == sorted(b"%d\\n" % number for number in range(8) for _ in range(5)))
 """
     done = subprocess.run(
         [sys.executable, "-c", script, compiled("getppid_loop")],
