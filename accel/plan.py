@@ -89,7 +89,7 @@ class Plan:
     watched: SyscallMask = field(default_factory=SyscallMask.none)
 
     def compile(self) -> bpf.Program:
-        """Compile the filter; raise FilterError if it does not fit, MaskError if it has no calls."""
+        """Compile the filter; raise FilterError if it does not fit, MaskError if it is empty."""
         if not any(rule.mask for rule in self.rules):
             raise MaskError("no system call is selected", hint="name one: -e trace=openat")
         try:

@@ -49,9 +49,11 @@ class Tracer:
     methods may be called from any thread, ``end`` also from a handler.
 
     The command starts with the signal mask of the thread that made the Tracer. ``argv``, ``env``,
-    ``cwd``, the standard streams, ``close_fds`` and ``pass_fds`` are those of ``subprocess.Popen``; ``input`` and ``capture_output`` those of ``subprocess.run``. With ``pid``
-    instead of ``argv`` it attaches to a running process: no filter can be installed there, so every
-    call stops twice; when the Tracer ends, the process runs on.
+    ``cwd``, the standard streams, ``close_fds`` and ``pass_fds`` are those of ``subprocess.Popen``;
+    ``input`` and ``capture_output`` those of ``subprocess.run``.
+
+    With ``pid`` instead of ``argv`` it attaches to a running process: no filter can be installed
+    there, so every call stops twice; when the Tracer ends, the process runs on.
     """
 
     def __init__(

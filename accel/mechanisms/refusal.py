@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+
 from accel.errors import PtraceUnavailable
 
 __all__ = ["tracer_of", "why_not_attached"]
@@ -16,38 +17,41 @@ def why_not_attached(pid: int, error: OSError, *, started: bool = False) -> Ptra
     if tracer:
         what = "the new process" if started else f"process {pid}"
         by = f"{_command(tracer)} (pid {tracer})"
-        hint = (
-            "do not run accel under another tracer that follows children"
-            if started
-            else f"a process has one tracer at a time: end {by} first"
-        )
+        hint = "a process has one tracer at a time: end that one first"
+        if started:
+            hint = "do not run accel under another tracer that follows children"
         return PtraceUnavailable(f"{what} is already traced by {by}", hint=hint)
-    if error.errno == errno.ESRCH:
-        return PtraceUnavailable(
-            f"no process {pid}", hint="list processes with: ps -e (a zombie cannot be traced)"
-        )
-    if _is_kernel_thread(pid):
-        return PtraceUnavailable(
-            f"process {pid} is a kernel thread", hint="it makes no system calls"
-        )
+    return _refused_start(error) if started else _refused_process(pid, error)
+
+
+def _refused_start(error: OSError) -> PtraceUnavailable:
     scope = _yama_scope()
-    if scope == 3:
+    if scope in (2, 3):
+        hint = "run as root" if scope == 2 else "nothing but a reboot with 2 or less changes that"
         return PtraceUnavailable(
-            "the host forbids ptrace (kernel.yama.ptrace_scope is 3)", hint="reboot with 2 or less"
+            f"the host forbids ptrace (kernel.yama.ptrace_scope is {scope})", hint=hint
         )
-    if scope in (1, 2) and not started:
+    return PtraceUnavailable(
+        f"ptrace is refused here ({error.strerror})",
+        hint="in a container add the capability SYS_PTRACE; see: accel doctor",
+    )
+
+
+def _refused_process(pid: int, error: OSError) -> PtraceUnavailable:
+    if error.errno == errno.ESRCH:
+        hint = "list processes with: ps -e (a zombie cannot be traced)"
+        return PtraceUnavailable(f"no process {pid}", hint=hint)
+    if _is_kernel_thread(pid):
+        hint = "it makes no system calls"
+        return PtraceUnavailable(f"process {pid} is a kernel thread", hint=hint)
+    scope = _yama_scope()
+    if scope:
         return PtraceUnavailable(
             f"not permitted to trace process {pid} (kernel.yama.ptrace_scope is {scope})",
             hint="run as root, or start the command with: accel trace -- CMD",
         )
-    if started:
-        return PtraceUnavailable(
-            f"ptrace is refused here ({error.strerror})",
-            hint="in a container add the capability SYS_PTRACE; see: accel doctor",
-        )
-    return PtraceUnavailable(
-        f"not permitted to trace process {pid}", hint="it is not yours: run as its user or as root"
-    )
+    hint = "it is not yours: run as its user or as root"
+    return PtraceUnavailable(f"not permitted to trace process {pid}", hint=hint)
 
 
 def tracer_of(tid: int) -> int | None:

@@ -67,12 +67,6 @@ class JsonWriter:
                 entered = self._entered.pop(stop.tid, None)
                 if entered is not None and self._selection.shows_exit(stop):
                     self._write("syscall", stop, **self._call(stop, entered))
-            case SignalDeliveryStop():
-                text = format_signal(SigInfo.parse(stop.siginfo))
-                name = signal_name(stop.signal)
-                self._write("signal", stop, signal=stop.signal, name=name, text=text)
-            case GroupStop():
-                self._write("group_stop", stop, signal=stop.signal, name=signal_name(stop.signal))
             case EventStop():
                 if stop.event == "superseded" and stop.message in self._entered:
                     self._entered[stop.tid] = self._entered.pop(stop.message)
@@ -80,14 +74,17 @@ class JsonWriter:
                 self._write("event", stop, **detail)
             case Exited():
                 self._write("exited", stop, status=stop.status)
-            case Killed():
-                self._write(
-                    "killed",
-                    stop,
-                    signal=stop.signal,
-                    name=signal_name(stop.signal),
-                    core_dumped=stop.core_dumped,
-                )
+            case SignalDeliveryStop() | GroupStop() | Killed():
+                self._signal(stop)
+
+    def _signal(self, stop: SignalDeliveryStop | GroupStop | Killed) -> None:
+        fields: dict[str, Any] = {"signal": stop.signal, "name": signal_name(stop.signal)}
+        if isinstance(stop, SignalDeliveryStop):
+            self._write("signal", stop, **fields, text=format_signal(SigInfo.parse(stop.siginfo)))
+        elif isinstance(stop, GroupStop):
+            self._write("group_stop", stop, **fields)
+        else:
+            self._write("killed", stop, **fields, core_dumped=stop.core_dumped)
 
     def _call(self, stop: SyscallExitStop, entered: Entered) -> dict[str, Any]:
         left = self._decoder.leave(entered, stop.result, stop.memory)

@@ -18,8 +18,8 @@ _FLUSH_SECONDS: Final = 0.1
 class LineOutput:
     """A descriptor that text is written to; after a failure it counts what is lost.
 
-    Text is handed to the kernel when 64 KiB or a tenth of a second's worth are waiting, line by line
-    if ``immediate``: a killed tracer loses no more than that, and cuts no line but the last. A write
+    Text is handed to the kernel when 64 KiB or a tenth of a second's worth are waiting, and line by
+    line if ``immediate``: a killed tracer loses no more, and cuts no line but the last. A write
     error (a full disk, a closed pipe) is told on standard error once; tracing goes on, since the
     tracee must not suffer, and ``lost`` counts the lines that were not written.
     """

@@ -79,7 +79,7 @@ def test_a_skipped_call_can_be_inspected(loop: list[str]) -> None:
     tracer = Tracer(loop, mask="getppid", capture_output=True)
     tracer.decide("getppid", Decision.skip(77, inspect=True))
     seen = []
-    tracer.observe(lambda stop: seen.append(stop))
+    tracer.observe(seen.append)
     assert tracer.run().stdout == b"77\n"
     assert tracer.statistics().calls["getppid"].stops == 2 * COUNT
     exits = [stop for stop in seen if isinstance(stop, accel.SyscallExitStop)]

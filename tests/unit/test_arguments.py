@@ -23,7 +23,7 @@ def test_conditions_compare_by_value() -> None:
 def test_and_is_refused_rather_than_dropped() -> None:
     """Python's ``and`` would keep only its second operand."""
     with pytest.raises(TypeError, match="join conditions with &"):
-        assert (arg.fd == 2) and (arg.count == 3)
+        bool(arg.fd == 2)
 
 
 @pytest.mark.parametrize("value", ["/etc", b"/etc", None, 1.5])

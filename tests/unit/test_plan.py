@@ -55,7 +55,8 @@ def rules(draw: st.DrawFn) -> Rule:
     for _number in range(draw(st.integers(0, 2)) if name in ARGUMENTS else 0):
         argument: str | int = draw(st.sampled_from([*ARGUMENTS[name], 4]))
         mask = draw(st.none() | st.sampled_from([1, 0o100, 0xFFFF, 0xFFFFFFFF]))
-        conditions.append(Condition(argument, draw(st.sampled_from(OPERATORS)), draw(numbers), mask))
+        operator = draw(st.sampled_from(OPERATORS))
+        conditions.append(Condition(argument, operator, draw(numbers), mask))
     return Rule(
         SyscallMask.parse(name),
         draw(st.sampled_from(DECISIONS)),
