@@ -3,6 +3,7 @@
 
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
+PIP     := $(PYTHON) -m pip --quiet --disable-pip-version-check
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT     := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq
 # CPython's own test suite is packaged for Debian's default Python.
@@ -15,12 +16,12 @@ TEST_PACKAGES := strace gcc gcc-multilib libc6-dev git make tar sqlite3 perl fin
 .PHONY: demo test lint packages bench clean
 
 demo: $(VENV)/installed
-	@examples/demo.sh $(VENV)/bin/accel
+	@examples/demo.sh $(abspath $(VENV)/bin/accel)
 
-test: packages $(VENV)/installed lint
+test: packages $(VENV)/test-installed lint
 	ACCEL_REQUIRE_ALL=1 $(PYTHON) -m pytest
 
-lint: $(VENV)/installed
+lint: $(VENV)/test-installed
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
@@ -33,7 +34,11 @@ $(VENV)/installed: pyproject.toml
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(APT) update && $(APT) install -y python3-venv; }
 	@ldconfig -p | grep -q libseccomp.so.2 || { $(APT) update && $(APT) install -y libseccomp2; }
 	python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/test-installed: $(VENV)/installed
+	$(PIP) install --editable '.[test]'
 	@touch $@
 
 packages:

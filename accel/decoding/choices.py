@@ -47,9 +47,9 @@ def plain_pointer(_: Context, value: int) -> str:
 
 def named(name: str, bits: int = 64) -> Printer:
     """Make a printer of one value of a family."""
-    values = family(name).value
     mask = (1 << bits) - 1
-    return lambda _, value: values(value & mask)
+    # The family is looked up when it is needed: it may have to be loaded.
+    return lambda _, value: family(name).value(value & mask)
 
 
 def once_left(printer: Callable[[Context, int], str]) -> Printer:
@@ -125,5 +125,6 @@ class AtEntry:
         context.saved[self._position] = self._printer(context, value)
 
     def __call__(self, context: Context, _: int) -> str | None:
+        """Print it."""
         text: str | None = context.saved[self._position]
         return text if context.leaving else None

@@ -2,9 +2,9 @@
 
 A printer turns the raw register of one argument into text: ``printer(context, register)``. It runs
 when the call enters the kernel; one that has to wait for the kernel's answer returns None there,
-and is asked again when the call has returned, with every printer after it; one that has printed a part and
-will have more to say then returns ``Begun``. A printer that returns "" has nothing to print: open(2)
-without O_CREAT has no mode.
+and is asked again when the call has returned, with every printer after it; one that has printed a
+part and will have more to say then returns ``Begun``. A printer that returns "" has nothing to
+print: open(2) without O_CREAT has no mode.
 
 Reading memory costs a system call each time, so printers read what they need at once.
 """
@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from accel.abi import Abi
 from accel.call import Call, Memory
 
-__all__ = ["Begun", "Context", "DescriptorPath", "Options", "Printer", "pointer"]
+__all__ = ["Begun", "Context", "DescriptorPath", "Options", "Printer", "hex_text", "pointer"]
 
 DescriptorPath: TypeAlias = Callable[[int, int], str | None]
 
@@ -82,6 +82,11 @@ class Context:
 
 
 Printer: TypeAlias = Callable[[Context, int], str | None]
+
+
+def hex_text(value: int) -> str:
+    """Print a number in hexadecimal, as C's ``%#x``: zero has no prefix."""
+    return hex(value) if value else "0"
 
 
 def pointer(address: int) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from accel.abi import Abi
 from accel.call import Call, Memory
-from accel.decoding.context import Begun, Context, DescriptorPath, Options
+from accel.decoding.context import Begun, Context, DescriptorPath, Options, hex_text
 from accel.decoding.errnos import errno_name, failure
 from accel.decoding.multiplexed import PACKED, unpacked
 from accel.decoding.numbers import descriptor_text, octal, signed32
@@ -166,7 +166,7 @@ def _result(context: Context, plan: Plan, result: int) -> str:
         is_int = context.i386 or value <= 0x7FFFFFFF
         return descriptor_text(context, signed32(result)) if is_int else str(result)
     if radix == "x" or (not radix and role in (Role.ADDRESS, Role.HEX)):
-        return hex(value) if value else "0"
+        return hex_text(value)
     if not radix and role is Role.MODE:
         return octal(value)
     if plan.name in _NO_RESULT:

@@ -54,7 +54,7 @@ class Family:
 
     def split(self, value: int) -> tuple[list[str], int]:
         """Find the names that make up ``value``, and the bits that have none."""
-        names = []
+        names: list[str] = []
         rest = value
         for name, bits in self.members:
             if rest == bits or (bits and rest & bits == bits):
@@ -65,6 +65,11 @@ class Family:
                 if not rest:
                     break
         return names, rest
+
+    def parts(self, value: int) -> list[str]:
+        """List the names that make up ``value``; what has none is one number at the end."""
+        names, rest = self.split(value)
+        return [*names, hex(rest)] if rest else names
 
     def _nameless(self, value: int) -> str:
         text = hex(value) if value else "0"

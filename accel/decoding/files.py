@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from accel.decoding.context import Context, Printer, pointer
 from accel.decoding.families import family
 from accel.decoding.flags import open_mode
 from accel.decoding.layouts import Layout, read_at
-from accel.decoding.numbers import device_text, mode, octal
+from accel.decoding.numbers import device_text, mode, octal, user_text
 from accel.decoding.strings import path_at
 from accel.decoding.structs import tail
 from accel.decoding.subject import Subject
@@ -104,8 +105,8 @@ def _statx(context: Context, *values: int) -> str:
     add(f"stx_blksize={blksize}")
     add(f"stx_attributes={names.flags(attributes)}", always=True)
     add(f"stx_nlink={nlink}", 0x4)
-    add(f"stx_uid={_identity(uid)}", 0x8)
-    add(f"stx_gid={_identity(gid)}", 0x10)
+    add(f"stx_uid={user_text(uid)}", 0x8)
+    add(f"stx_gid={user_text(gid)}", 0x10)
     add(f"stx_mode={file_mode(file)}", 0x3, always=True)
     add(f"stx_ino={inode}", 0x100)
     add(f"stx_size={size}", 0x200, always=True)
@@ -120,10 +121,6 @@ def _statx(context: Context, *values: int) -> str:
     add(f"stx_mnt_id={mount:#x}" if mount else "stx_mnt_id=0", 0x1000)
     add(f"stx_dio_mem_align={mem_align}, stx_dio_offset_align={offset_align}", 0x2000)
     return "{" + ", ".join(texts if full else [*texts, "..."]) + "}"
-
-
-def _identity(value: int) -> str:
-    return "-1" if value == 0xFFFFFFFF else str(value)
 
 
 def _statfs(_: Context, *values: int) -> str:
@@ -152,13 +149,22 @@ def _statfs64_sized(context: Context, address: int) -> str | None:
     )
 
 
-def _directory_entries(head: int, record: int, show: str) -> Printer:
-    """Make the printer of the entries that getdents wrote: their number, or all of them.
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """The printer of the entries that getdents(2) wrote: their number, or all of them."""
 
-    ``head`` bytes precede the name, the length of the record is at ``record``.
-    """
+    #: The size of d_ino and of d_off.
+    word: int
+    #: Whether the type of a file precedes its name (linux_dirent64), or is its last byte.
+    type_first: bool
 
-    def printer(context: Context, address: int) -> str | None:
+    @property
+    def head(self) -> int:
+        """Count the bytes before the name."""
+        return 2 * self.word + 2 + self.type_first
+
+    def __call__(self, context: Context, address: int) -> str | None:
+        """Print them."""
         if not context.leaving:
             return None
         size = (context.result or 0) & 0xFFFFFFFFFFFFFFFF
@@ -166,60 +172,57 @@ def _directory_entries(head: int, record: int, show: str) -> Printer:
             return pointer(address)
         raw = context.memory.read(address, size) if address else b""
         if context.options.abbreviate:
-            return _count_entries(address, raw, size, head, record)
-        return _show_entries(context, address, raw, size, head, record, show)
+            return self._count(address, raw, size)
+        return self._show(context, address, raw, size)
 
-    return printer
+    def _length(self, raw: bytes, at: int) -> int:
+        return int.from_bytes(raw[at + 2 * self.word : at + 2 * self.word + 2], "little")
 
+    def _count(self, address: int, raw: bytes, size: int) -> str:
+        count, at, notes, left = 0, 0, "", size
+        while left >= self.head and at + self.head <= len(raw):
+            count += 1
+            length = self._length(raw, at)
+            if length > left:
+                notes += f" /* d_reclen {length - left} bytes overflow */"
+                left = 0
+            elif length < self.head:
+                notes += f" /* d_reclen {self.head - length} bytes underflow */"
+                left -= self.head
+                break
+            left -= length if left else 0
+            at += length
+            if not left:
+                break
+        return f"{pointer(address)}{notes} /* {count}{'+' if left else ''} entries */"
 
-def _count_entries(address: int, raw: bytes, size: int, head: int, record: int) -> str:
-    count, at, notes, left = 0, 0, "", size
-    while left >= head and at + head <= len(raw):
-        count += 1
-        length = int.from_bytes(raw[at + record : at + record + 2], "little")
-        if length > left:
-            notes += f" /* d_reclen {length - left} bytes overflow */"
-            left = 0
-        elif length < head:
-            notes += f" /* d_reclen {head - length} bytes underflow */"
-            left -= head
-            break
-        else:
-            left -= length
-        at += length
-        if not left:
-            break
-    return f"{pointer(address)}{notes} /* {count}{'+' if left else ''} entries */"
+    def _show(self, context: Context, address: int, raw: bytes, size: int) -> str:
+        if not size:
+            return "[]"
+        texts: list[str] = []
+        at = 0
+        while size - at >= self.head and at + self.head <= len(raw):
+            length = self._length(raw, at)
+            if not self.head <= length <= size - at:
+                break
+            texts.append(self._entry(context, address + at, raw[at : at + length]))
+            at += length
+        return f"[{', '.join(texts)}]" if texts else pointer(address)
 
-
-def _show_entries(
-    context: Context, address: int, raw: bytes, size: int, head: int, record: int, show: str
-) -> str:
-    if not size:
-        return "[]"
-    texts: list[str] = []
-    at = 0
-    while size - at >= head and at + head <= len(raw):
-        length = int.from_bytes(raw[at + record : at + record + 2], "little")
-        if not head <= length <= size - at:
-            break
-        texts.append(_entry(context, address + at, raw[at : at + length], head, show))
-        at += length
-    return f"[{', '.join(texts)}]" if texts else pointer(address)
-
-
-def _entry(context: Context, address: int, raw: bytes, head: int, show: str) -> str:
-    """Print one struct linux_dirent ("last": its type follows the name) or linux_dirent64."""
-    word = 8 if show == "first" else context.word
-    inode, offset = (int.from_bytes(raw[at : at + word], "little") for at in (0, word))
-    length = len(raw)
-    room = min(length - head - (show == "last"), _NAME_MAX + 1)
-    name = path_at(context, address + head, room - 1) if room > 0 else None
-    kind = family("dirent_type").value(raw[head - 1 if show == "first" else length - 1])
-    texts = [f"d_ino={inode}", f"d_off={offset}", f"d_reclen={length}"]
-    named = [] if name is None else [f"d_name={name}"]
-    texts += [f"d_type={kind}", *named] if show == "first" else [*named, f"d_type={kind}"]
-    return "{" + ", ".join(texts) + "}"
+    def _entry(self, context: Context, address: int, raw: bytes) -> str:
+        """Print one struct linux_dirent or linux_dirent64."""
+        inode, offset = (
+            int.from_bytes(raw[at : at + self.word], "little") for at in (0, self.word)
+        )
+        room = min(len(raw) - self.head - (not self.type_first), _NAME_MAX + 1)
+        named = []
+        if room > 0:
+            named.append(f"d_name={path_at(context, address + self.head, room - 1)}")
+        byte = raw[self.head - 1] if self.type_first else raw[-1]
+        kind = f"d_type={family('dirent_type').value(byte)}"
+        texts = [f"d_ino={inode}", f"d_off={offset}", f"d_reclen={len(raw)}"]
+        texts += [kind, *named] if self.type_first else [*named, kind]
+        return "{" + ", ".join(texts) + "}"
 
 
 def _old_entry(context: Context, address: int) -> str | None:
@@ -236,8 +239,7 @@ def _old_entry(context: Context, address: int) -> str | None:
 
 
 def _getdents(context: Context, address: int) -> str | None:
-    head = 2 * context.word + 2
-    return _directory_entries(head, head - 2, "last")(context, address)
+    return _Directory(context.word, type_first=False)(context, address)
 
 
 def _unless_one(_: Context, value: int) -> str:
@@ -299,7 +301,7 @@ SUBJECT: Final = Subject(
         "statfs64.buf": _statfs64_sized,
         "fstatfs64.buf": _statfs64_sized,
         "getdents.dirp": _getdents,
-        "getdents64.dirp": _directory_entries(19, 16, "first"),
+        "getdents64.dirp": _Directory(8, type_first=True),
         "readdir.dirp": _old_entry,
         "readdir.count": _unless_one,
     },

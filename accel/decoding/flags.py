@@ -24,8 +24,7 @@ def joined(first: str, rest: int, others: str) -> str:
     """Print a value and the flags that were added to it; unknown ones in hexadecimal."""
     if not rest:
         return first
-    names, unknown = family(others).split(rest)
-    return "|".join([first, *names, *([hex(unknown)] if unknown else [])])
+    return "|".join([first, *family(others).parts(rest)])
 
 
 def open_mode(value: int) -> str:
@@ -84,7 +83,8 @@ def mode_flags(families: str, huge: int = 0) -> Callable[[int], str]:
         if rest and not names and not size:
             # strace puts no separator there.
             return f"{rest:#x}{permissions}"
-        return "|".join([*names, *([hex(rest)] if rest else []), *texts, permissions])
+        parts = [*names, hex(rest)] if rest else names
+        return "|".join([*parts, *texts, permissions])
 
     return text
 
@@ -97,9 +97,8 @@ def _memfd(value: int) -> str:
     size, flags = value & _SHM_HUGE, value & ~_SHM_HUGE
     if not size:
         return family("memfd_create_flags").flags(flags)
-    names, rest = family("memfd_create_flags").split(flags) if flags else ([], 0)
-    huge = f"{size >> 26}<<MFD_HUGE_SHIFT"
-    return "|".join([*names, *([hex(rest)] if rest else []), huge])
+    parts = family("memfd_create_flags").parts(flags) if flags else []
+    return "|".join([*parts, f"{size >> 26}<<MFD_HUGE_SHIFT"])
 
 
 #: Families that are more than a set of names.
@@ -125,23 +124,17 @@ def flag_set(name: str, bits: int) -> Printer:
     text = _SPECIAL.get(name)
     if text is not None:
         return _kept(text, mask)
-    flags = family(name).flags
-
-    def printer(_: Context, value: int) -> str:
-        return flags(value & mask)
-
-    return printer
+    # The family is looked up when it is needed: it may have to be loaded.
+    return lambda _, value: family(name).flags(value & mask)
 
 
 def enumeration(name: str, bits: int) -> Printer:
     """Make a printer of a value that has one name."""
     mask = (1 << bits) - 1
-    text = _SPECIAL.get(name, family(name).value)
-
-    def printer(_: Context, value: int) -> str:
-        return text(value & mask)
-
-    return printer
+    text = _SPECIAL.get(name)
+    if text is not None:
+        return _kept(text, mask)
+    return lambda _, value: family(name).value(value & mask)
 
 
 _KEPT: Final = 4096

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from accel.decoding.choices import Table, chosen, named, plain_pointer
-from accel.decoding.context import Context, Printer
+from accel.decoding.context import Context, Printer, hex_text
 from accel.decoding.families import family
 from accel.decoding.layouts import Layout, read_in
 from accel.decoding.numbers import hexadecimal, unsigned
@@ -33,24 +33,20 @@ def _wake_op(_: Context, value: int) -> str:
     texts = ["FUTEX_OP_OPARG_SHIFT<<28"] if value >> 28 & _OPARG_SHIFT else []
     texts += [
         _shifted("futex_wake_op", operation, 28, "FUTEX_OP_???"),
-        f"{_hex(value >> 12 & 0xFFF)}<<12",
+        f"{hex_text(value >> 12 & 0xFFF)}<<12",
         _shifted("futex_wake_cmp", comparison, 24, "FUTEX_OP_CMP_???"),
-        _hex(value & 0xFFF),
+        hex_text(value & 0xFFF),
     ]
     return "|".join(texts)
 
 
 def _shifted(name: str, value: int, shift: int, unknown: str) -> str:
     text = family(name).names.get(value)
-    return f"{text}<<{shift}" if text else f"{_hex(value)}<<{shift} /* {unknown} */"
-
-
-def _hex(value: int) -> str:
-    return hex(value) if value else "0"
+    return f"{text}<<{shift}" if text else f"{hex_text(value)}<<{shift} /* {unknown} */"
 
 
 def _operations(timeout: Printer) -> Table:
-    """The arguments after the operation: val, timeout or val2, uaddr2, val3."""
+    """Make the table of the arguments after the operation: val, timeout or val2, uaddr2, val3."""
     p = plain_pointer
     return {
         _WAIT: (_u32, timeout),
@@ -88,7 +84,7 @@ def _futex(timeout: Layout) -> Steps:
 def _waiter(_: Context, value: int, address: int, flags: int, reserved: int) -> str:
     more = f", __reserved={reserved:#x}" if reserved else ""
     return (
-        f"{{val={_hex(value)}, uaddr={plain_pointer(_, address)}, "
+        f"{{val={hex_text(value)}, uaddr={plain_pointer(_, address)}, "
         f"flags={family('futex_waiter_flags').flags(flags)}{more}}}"
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from accel.decoding.choices import Table, indirect, nothing, once_left
-from accel.decoding.context import Context, Printer, pointer
+from accel.decoding.context import Context, Printer, hex_text, pointer
 from accel.decoding.families import family
 from accel.decoding.layouts import Layout, number, read_in, read_out
 from accel.decoding.numbers import descriptor
@@ -54,7 +54,7 @@ def request_name(code: int) -> str:
     name = _requests().get(code)
     if name:
         return name
-    parts = (hex(part) if part else "0" for part in (kind, index, size))
+    parts = (hex_text(part) for part in (kind, index, size))
     return f"_IOC({_DIRECTIONS[direction]}, {', '.join(parts)})"
 
 
@@ -228,7 +228,7 @@ def _argument(context: Context, value: int) -> str | None:
         return printers[0](context, value)
     if not context.leaving:
         return None
-    return hex(value) if value else "0"
+    return hex_text(value)
 
 
 SUBJECT: Final = Subject(

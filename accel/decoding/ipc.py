@@ -9,7 +9,7 @@ from accel.decoding.context import Context, Printer, pointer
 from accel.decoding.families import family
 from accel.decoding.flags import flag_set, open_mode
 from accel.decoding.layouts import Layout, read_at
-from accel.decoding.numbers import mode, octal
+from accel.decoding.numbers import mode, octal, signed32, user_text
 from accel.decoding.signals import signal_name
 from accel.decoding.strings import bytes_at, path
 from accel.decoding.subject import Subject
@@ -38,17 +38,13 @@ def _command(name: str) -> Printer:
     return printer
 
 
-def _id(value: int) -> str:
-    return "-1" if value == 0xFFFFFFFF else str(value)
-
-
 def _permissions(command: int, values: tuple[int, ...]) -> str:
     """Print struct ipc_perm from key, uid, gid, cuid, cgid and mode."""
     key, uid, gid, cuid, cgid, permissions = values
-    text = f"{{uid={_id(uid)}, gid={_id(gid)}, mode={octal(permissions)}"
+    text = f"{{uid={user_text(uid)}, gid={user_text(gid)}, mode={octal(permissions)}"
     if command == _IPC_SET:
         return text + "}"
-    return f"{text}, key={key}, cuid={_id(cuid)}, cgid={_id(cgid)}}}"
+    return f"{text}, key={key}, cuid={user_text(cuid)}, cgid={user_text(cgid)}}}"
 
 
 def _texts(names: str, values: tuple[int, ...]) -> list[str]:
@@ -185,25 +181,23 @@ def _mq_open_flags(_: Context, value: int) -> str:
     return open_mode(value & 0xFFFFFFFF)
 
 
-def _sigevent(
-    context: Context, value: int, signo: int, notify: int, first: int, second: int
-) -> str:
+_SIGEV_SIGNAL, _SIGEV_THREAD, _SIGEV_THREAD_ID = 0, 2, 4
+
+
+def _sigevent(_: Context, *values: int) -> str:
     """Print struct sigevent: how to be told, and the value that comes with it."""
+    value, signo, notify, first, second = values
     texts = []
     if value:
-        number = value & 0xFFFFFFFF
-        number -= (number >> 31) << 32
-        texts.append(f"sigev_value={{sival_int={number}, sival_ptr={pointer(value)}}}")
-    named = notify in (0, 2, 4)
-    texts.append(f"sigev_signo={signal_name(signo) if named else signo & 0xFFFFFFFF}")
+        texts.append(f"sigev_value={{sival_int={signed32(value)}, sival_ptr={pointer(value)}}}")
+    is_signal = notify in (_SIGEV_SIGNAL, _SIGEV_THREAD, _SIGEV_THREAD_ID)
+    texts.append(f"sigev_signo={signal_name(signo) if is_signal else signo & 0xFFFFFFFF}")
     texts.append(f"sigev_notify={family('sigevent_notify').value(notify & 0xFFFFFFFF)}")
-    if notify == 4:
-        number = first & 0xFFFFFFFF
-        texts.append(f"sigev_notify_thread_id={number - ((number >> 31) << 32)}")
-    elif notify == 2:
+    if notify == _SIGEV_THREAD_ID:
+        texts.append(f"sigev_notify_thread_id={signed32(first)}")
+    elif notify == _SIGEV_THREAD:
         texts.append(f"sigev_notify_function={pointer(first)}")
         texts.append(f"sigev_notify_attributes={pointer(second)}")
-    del context
     return "{" + ", ".join(texts) + "}"
 
 

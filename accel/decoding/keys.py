@@ -12,7 +12,7 @@ from accel.decoding.flags import flag_set
 from accel.decoding.iovecs import ALL, iovecs_at
 from accel.decoding.layouts import Layout, read_in
 from accel.decoding.numbers import signed, signed32, unsigned, user
-from accel.decoding.strings import bytes_at, quote, string
+from accel.decoding.strings import bytes_at, string, without_last_nul
 from accel.decoding.subject import Subject
 
 __all__ = ["SUBJECT"]
@@ -45,18 +45,6 @@ def _read_out(context: Context, address: int) -> str:
     if context.arguments[0] & 0xFFFFFFFF == _READ:
         return bytes_at(context, address, size)
     return without_last_nul(context, address, size)
-
-
-def without_last_nul(context: Context, address: int, size: int) -> str:
-    """Print ``size`` bytes, up to the limit of strings; a NUL at the end of that is not shown."""
-    limit = context.options.string_limit
-    raw = context.read(address, min(size, limit + 1)) if address else None
-    if raw is None:
-        return pointer(address)
-    shown = raw[:limit]
-    if shown.endswith(b"\0"):
-        return quote(shown[:-1])
-    return quote(shown) + ("..." if size > limit else "")
 
 
 def _iov(context: Context, address: int) -> str:

@@ -134,19 +134,22 @@ def array_at(
     return f"[{', '.join(texts)}]"
 
 
-def counted_in(what: Layout, length: int | None, fixed: int = 0) -> Printer:
-    """Make a printer of an array that the call reads; the argument at ``length`` counts it."""
+def counted_in(what: Layout, length: int | None) -> Printer:
+    """Make a printer of an array that the call reads; the argument at ``length`` counts it.
+
+    An array that none counts is a pair.
+    """
 
     def printer(context: Context, address: int) -> str:
-        count = fixed if length is None else context.arguments[length] & 0xFFFFFFFF
+        count = 2 if length is None else context.arguments[length] & 0xFFFFFFFF
         return array_at(context, address, count, what.size(context), what.show)
 
     return printer
 
 
-def counted_out(what: Layout, length: int | None, fixed: int = 0) -> Printer:
+def counted_out(what: Layout, length: int | None) -> Printer:
     """Make a printer of an array that the kernel writes; ``length`` as for ``counted_in``."""
-    inner = counted_in(what, length, fixed)
+    inner = counted_in(what, length)
 
     def printer(context: Context, address: int) -> str | None:
         return inner(context, address) if context.leaving else None

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from accel.decoding.choices import AtEntry
-from accel.decoding.context import Context, pointer
+from accel.decoding.context import Context, hex_text, pointer
 from accel.decoding.families import family
 from accel.decoding.iovecs import ALL, iovecs_at
 from accel.decoding.layouts import Layout, array_at, read_at, read_in
-from accel.decoding.numbers import descriptor_text
+from accel.decoding.numbers import descriptor_text, user_text
 from accel.decoding.sockaddr import inet, interface, sockaddr_at, sockaddr_text
 from accel.decoding.strings import quote
 from accel.decoding.subject import Remark, Subject
@@ -89,7 +89,7 @@ def _kind_and_data(context: Context, level: int, kind: int, data: bytes) -> str:
     elif level == _SOL_IP:
         names, table = family("ip_message"), _IP_MESSAGES
     else:
-        return hex(kind) if kind else "0"
+        return hex_text(kind)
     smallest, show = table.get(kind, (1 << 32, _bytes))
     text = names.value(kind)
     return f"{text}, cmsg_data={show(context, data)}" if len(data) >= smallest else text
@@ -103,12 +103,8 @@ def _rights(context: Context, data: bytes) -> str:
 
 
 def _credentials(_: Context, data: bytes) -> str:
-    pid, uid, gid = struct.unpack_from("<iii", data)
-    return f"{{pid={pid}, uid={_unsigned(uid)}, gid={_unsigned(gid)}}}"
-
-
-def _unsigned(value: int) -> str:
-    return "-1" if value == -1 else str(value & 0xFFFFFFFF)
+    pid, uid, gid = struct.unpack_from("<iII", data)
+    return f"{{pid={pid}, uid={user_text(uid)}, gid={user_text(gid)}}}"
 
 
 def _bytes(_: Context, data: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from accel.decoding.context import Context, Printer
+from accel.decoding.context import Context, Printer, hex_text
 from accel.decoding.strings import escape
 
 __all__ = [
@@ -14,17 +14,18 @@ __all__ = [
     "device_text",
     "directory",
     "hexadecimal",
+    "joined_halves",
     "mode",
     "octal",
     "offset",
-    "joined_halves",
-    "pair",
     "padded",
+    "pair",
     "process",
     "signed",
     "signed32",
     "unsigned",
     "user",
+    "user_text",
 ]
 
 AT_FDCWD: Final = -100
@@ -70,7 +71,7 @@ def hexadecimal(bits: int) -> Printer:
 
     def printer(_: Context, value: int) -> str:
         value &= mask
-        return hex(value) if value else "0"
+        return hex_text(value)
 
     return printer
 
@@ -126,22 +127,22 @@ def process(_: Context, value: int) -> str:
     return str(signed32(value))
 
 
+def user_text(value: int, bits: int = 32) -> str:
+    """Print a user or group id; all ones means "no change" and is -1."""
+    return "-1" if value == (1 << bits) - 1 else str(value)
+
+
 def user(bits: int) -> Printer:
-    """Make a printer of user or group ids: all ones means "no change" and is printed as -1."""
+    """Make a printer of user or group ids of ``bits`` bits."""
     mask = (1 << bits) - 1
-
-    def printer(_: Context, value: int) -> str:
-        value &= mask
-        return "-1" if value == mask else str(value)
-
-    return printer
+    return lambda _, value: user_text(value & mask, bits)
 
 
 def device_text(value: int) -> str:
     """Print a device number as glibc's makedev(3) would make it."""
     major = value >> 8 & 0xFFF | value >> 32 & 0xFFFFF000
     minor = value & 0xFF | value >> 12 & 0xFFFFFF00
-    return f"makedev({_hex(major)}, {_hex(minor)})"
+    return f"makedev({hex_text(major)}, {hex_text(minor)})"
 
 
 def device(_: Context, value: int) -> str:
@@ -167,7 +168,3 @@ def pair(low: int, high: int, *, is_signed: bool = True) -> Printer:
 def joined_halves(context: Context, low: int, high: int) -> int:
     """Join the two registers that hold a 64-bit value on i386."""
     return (context.arguments[high] & 0xFFFFFFFF) << 32 | context.arguments[low] & 0xFFFFFFFF
-
-
-def _hex(value: int) -> str:
-    return hex(value) if value else "0"

@@ -15,7 +15,10 @@ from typing import Final
 from accel import roles, scalars
 from accel.abi import Abi
 from accel.decoding import (
+    capabilities,
+    clones,
     descriptors,
+    details,
     files,
     futexes,
     ioctls,
@@ -24,17 +27,22 @@ from accel.decoding import (
     keys,
     memory,
     messages,
+    mounts,
     polling,
     prctl,
     process,
     ptraces,
     rings,
+    sandboxes,
+    scheduling,
+    segments,
     siginfo,
     signals,
     sockaddr,
     sockets,
     system,
     times,
+    xattrs,
 )
 from accel.decoding import numbers as n
 from accel.decoding import strings as s
@@ -42,7 +50,8 @@ from accel.decoding.choices import indirect, nothing, plain_pointer
 from accel.decoding.context import Printer
 from accel.decoding.flags import enumeration, flag_set
 from accel.decoding.layouts import Layout, counted_in, counted_out, number, read_in, read_out
-from accel.decoding.subject import Remark, Subject
+from accel.decoding.multiplexed import PACKED
+from accel.decoding.subject import Remark, Steps, Subject
 from accel.roles import Argument, Role
 
 __all__ = ["Plan", "Step", "plan_of"]
@@ -50,8 +59,9 @@ __all__ = ["Plan", "Step", "plan_of"]
 _SUBJECTS: Final = tuple(
     module.SUBJECT
     for module in (
-        descriptors, files, futexes, ioctls, iovecs, ipc, keys, memory, messages, polling, prctl,
-        process, ptraces, rings, siginfo, signals, sockaddr, sockets, system, times,
+        capabilities, clones, descriptors, details, files, futexes, ioctls, iovecs, ipc, keys,
+        memory, messages, mounts, polling, prctl, process, ptraces, rings, sandboxes, scheduling,
+        segments, siginfo, signals, sockaddr, sockets, system, times, xattrs,
     )
 )  # fmt: skip
 
@@ -79,7 +89,10 @@ class Plan:
 
 
 def _merged() -> Subject:
-    layouts, arguments, calls, remarks = {}, {}, {}, {}
+    layouts: dict[str, Layout] = {}
+    arguments: dict[str, Printer] = {}
+    calls: dict[str, Steps] = {}
+    remarks: dict[str, Remark] = {}
     for subject in _SUBJECTS:
         layouts |= subject.layouts
         arguments |= subject.arguments
@@ -97,7 +110,7 @@ _SUBSETS: Final = {"send": ("sendto", 4), "recv": ("recvfrom", 4)}
 
 @functools.cache
 def plan_of(abi: Abi, name: str) -> Plan:
-    """Make the plan of a call, once for each; ``old_mmap`` is that of mmap's arguments in memory."""
+    """Make the plan of a call, once; ``old_mmap`` is that of mmap's arguments in memory."""
     actual, count = _SUBSETS.get(name, (name, 6))
     arguments = roles.signature(abi, actual)[:count]
     written = _TABLES.calls.get(name)
@@ -113,7 +126,10 @@ def plan_of(abi: Abi, name: str) -> Plan:
         ]
     prepare = tuple(step.printer.prepare for step in steps if hasattr(step.printer, "prepare"))
     shown = name.removeprefix("old_")
-    return Plan(shown, tuple(steps), prepare, roles.result(shown), _TABLES.remarks.get(name))
+    # Of an i386 call that could not be unpacked only a pointer is known.
+    packed = abi is Abi.I386 and name in PACKED
+    remark = None if packed else _TABLES.remarks.get(name)
+    return Plan(shown, tuple(steps), prepare, roles.result(shown), remark)
 
 
 def _printer(abi: Abi, call: str, arguments: tuple[Argument, ...], position: int) -> Printer:
@@ -130,7 +146,8 @@ def _printer(abi: Abi, call: str, arguments: tuple[Argument, ...], position: int
 def _half(abi: Abi, arguments: tuple[Argument, ...], position: int) -> Printer:
     """Print a 64-bit value in two registers at the first of them.
 
-    Where a register is wide enough the first has all of it (preadv, "C library/kernel differences").
+    Where a register is wide enough the first has all of it (preadv(2), "C library/kernel
+    differences").
     """
     family = arguments[position].family
     halves = {
@@ -144,27 +161,17 @@ def _half(abi: Abi, arguments: tuple[Argument, ...], position: int) -> Printer:
 
 
 def _of_value(abi: Abi, argument: Argument) -> Printer | None:
-    """Choose the printer of an argument that is not followed."""
-    bits = scalars.bits(argument, abi)
-    fixed = _FIXED.get(argument.role)
-    if fixed is not None:
-        return fixed
-    match argument.role:
-        case Role.FLAGS:
-            return flag_set(argument.family, bits)
-        case Role.ENUM:
-            return enumeration(argument.family, bits)
-        case Role.UID | Role.GID:
-            return n.user(16 if argument.family == "16" else 32)
-        case Role.SIGNED:
-            return n.signed(bits)
-        case Role.OFFSET:
-            return n.offset(abi.bits)
-        case Role.UNSIGNED:
-            return n.unsigned(bits)
-        case Role.HEX:
-            return n.hexadecimal(bits)
-    return None
+    """Choose the printer of an argument that is not followed; None for a pointer that is."""
+    role, bits = argument.role, scalars.bits(argument, abi)
+    if role in _FIXED:
+        return _FIXED[role]
+    if role in _OF_WIDTH:
+        return _OF_WIDTH[role](bits)
+    if role in _OF_FAMILY:
+        return _OF_FAMILY[role](argument.family, bits)
+    if role in (Role.UID, Role.GID):
+        return n.user(16 if argument.family == "16" else 32)
+    return n.signed(abi.bits) if role is Role.OFFSET else None
 
 
 _FIXED: Final[dict[Role, Printer]] = {
@@ -181,69 +188,76 @@ _FIXED: Final[dict[Role, Printer]] = {
     Role.BUFFER_OUT: s.buffer_out,
     Role.FD_SET: plain_pointer,
 }
+_OF_WIDTH: Final[dict[Role, Callable[[int], Printer]]] = {
+    Role.SIGNED: n.signed,
+    Role.UNSIGNED: n.unsigned,
+    Role.HEX: n.hexadecimal,
+}
+_OF_FAMILY: Final[dict[Role, Callable[[str, int], Printer]]] = {
+    Role.FLAGS: flag_set,
+    Role.ENUM: enumeration,
+}
 
 
 def _of_pointer(argument: Argument) -> Printer:
     """Choose the printer of what an argument points to."""
-    length, what = argument.length, _layout(argument.family)
-    match argument.role:
-        case Role.STRINGS:
-            return s.strings if argument.family == "argv" else s.environment
-        case Role.BUFFER_IN if length is not None:
-            return s.buffer_in(length)
-        case Role.IOVEC_IN if length is not None:
-            return iovecs.iovec_in(length)
-        case Role.IOVEC_OUT if length is not None:
-            return iovecs.iovec_out(length)
-        case Role.SIGSET_IN:
-            return signals.sigset_in(length)
-        case Role.SIGSET_OUT:
-            return signals.sigset_out(length)
-        case Role.SOCKADDR_IN if length is not None:
-            return sockaddr.sockaddr_in(length)
-        case Role.SOCKADDR_OUT if length is not None:
-            return sockaddr.sockaddr_out(length)
+    role, length, what = argument.role, argument.length, _layout(argument.family)
+    if role is Role.STRINGS:
+        return s.strings if argument.family == "argv" else s.environment
+    if role in _OF_SET:
+        return _OF_SET[role](length)
+    if role in _COUNTED and length is not None:
+        return _COUNTED[role](length)
     if what is None:
         return plain_pointer
-    match argument.role:
-        case Role.SCALAR_IN | Role.SCALAR_OUT | Role.SCALAR_INOUT:
-            return indirect(what)
-        case Role.STRUCT_IN:
-            return read_in(what)
-        case Role.STRUCT_OUT | Role.STRUCT_INOUT:
-            return read_out(what)
-        case Role.ARRAY_IN:
-            return counted_in(what, length, 2)
-        case Role.ARRAY_OUT | Role.ARRAY_INOUT:
-            return counted_out(what, length, 2)
-    return plain_pointer
+    if role in _ARRAYS:
+        return _ARRAYS[role](what, length)
+    return _OF_LAYOUT[role](what) if role in _OF_LAYOUT else plain_pointer
+
+
+_OF_SET: Final[dict[Role, Callable[[int | None], Printer]]] = {
+    Role.SIGSET_IN: signals.sigset_in,
+    Role.SIGSET_OUT: signals.sigset_out,
+}
+_COUNTED: Final[dict[Role, Callable[[int], Printer]]] = {
+    Role.BUFFER_IN: s.buffer_in,
+    Role.IOVEC_IN: iovecs.iovec_in,
+    Role.IOVEC_OUT: iovecs.iovec_out,
+    Role.SOCKADDR_IN: sockaddr.sockaddr_in,
+    Role.SOCKADDR_OUT: sockaddr.sockaddr_out,
+}
+_ARRAYS: Final[dict[Role, Callable[[Layout, int | None], Printer]]] = {
+    Role.ARRAY_IN: counted_in,
+    Role.ARRAY_OUT: counted_out,
+    Role.ARRAY_INOUT: counted_out,
+}
+_OF_LAYOUT: Final[dict[Role, Callable[[Layout], Printer]]] = {
+    Role.SCALAR_IN: indirect,
+    Role.SCALAR_OUT: indirect,
+    Role.SCALAR_INOUT: indirect,
+    Role.STRUCT_IN: read_in,
+    Role.STRUCT_OUT: read_out,
+    Role.STRUCT_INOUT: read_out,
+}
 
 
 def _layout(name: str) -> Layout | None:
     return _TABLES.layouts.get(name) or _NUMBERS.get(name)
 
 
-def _id(value: int) -> str:
-    return "-1" if value == 0xFFFFFFFF else str(value)
-
-
-def _id16(value: int) -> str:
-    return "-1" if value == 0xFFFF else str(value)
-
-
 _NUMBERS: Final = {
     "fd": Layout("i", None, n.descriptor_text),
-    "gid_t": number("I", text=_id),
+    "gid_t": number("I", text=n.user_text),
     "int": number("i"),
     "loff_t": number("Q"),
     "off_t": number("q", "i"),
-    "old_gid_t": number("H", text=_id16),
-    "old_uid_t": number("H", text=_id16),
+    "old_gid_t": number("H", text=lambda value: n.user_text(value, 16)),
+    "old_uid_t": number("H", text=lambda value: n.user_text(value, 16)),
     "size_t": number("Q", "I"),
     "timer_t": number("i"),
     "u32": number("I"),
     "u64": number("Q"),
-    "uid_t": number("I", text=_id),
+    "uid_t": number("I", text=n.user_text),
     "unsigned int": number("I"),
     "unsigned long": number("Q", "I"),
 }

@@ -49,8 +49,7 @@ def _ready(context: Context) -> str:
     for number, _, events in _POLLFD.iter_unpack(raw[:whole]):
         if not events:
             continue
-        names, rest = family("poll_events").split(events)
-        happened = "|".join([*names, *([hex(rest)] if rest else [])])
+        happened = "|".join(family("poll_events").parts(events))
         text = f"{{fd={number}, revents={happened}}}"
         length += len(text) + 2
         if len(texts) >= limit or length >= _READY_MAX:
@@ -118,9 +117,7 @@ def _select_remark(left: Layout) -> Remark:
     """List the descriptors that are ready, and the time that was left."""
 
     def remark(context: Context) -> None:
-        # i386's select(2), if its arguments could not be read, is known by a pointer alone.
-        packed = context.i386 and context.call.arguments[1:] == (0, 0, 0, 0, 0)
-        if context.failed or context.result is None or packed:
+        if context.failed or context.result is None:
             return
         if context.result == 0:
             context.note = "Timeout"

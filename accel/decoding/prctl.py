@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from accel.decoding.choices import Table, chosen, indirect, named, plain_pointer
-from accel.decoding.context import Context, Printer, pointer
+from accel.decoding.context import Context, Printer, hex_text, pointer
 from accel.decoding.families import family
 from accel.decoding.flags import flag_set
 from accel.decoding.layouts import number
@@ -22,7 +22,7 @@ _UNSIGNED: Final = unsigned(64)
 _COMM: Final = 16
 
 _unsigned_out = indirect(number("I"))
-_word_out = indirect(number("Q", "I", lambda value: pointer(value)))
+_word_out = indirect(number("Q", "I", pointer))
 
 
 def _signal_out(context: Context, address: int) -> str | None:
@@ -52,7 +52,7 @@ def _ptracer(_: Context, value: int) -> str:
     return "PR_SET_PTRACER_ANY" if pid == -1 else str(pid)
 
 
-def _mode_argument(context: Context, address: int) -> str:
+def _mode_argument(context: Context, address: int) -> str | None:
     """Print what follows the mode of seccomp: the program of SECCOMP_MODE_FILTER."""
     mode = context.arguments[1]
     if mode == 1:
@@ -60,27 +60,27 @@ def _mode_argument(context: Context, address: int) -> str:
     return filter_program(context, address) if mode == 2 else _HEX(context, address)
 
 
-def _mode_rest(context: Context, value: int) -> str:
+def _mode_rest(context: Context, value: int) -> str | None:
     return _HEX(context, value) if context.arguments[1] not in (1, 2) else ""
 
 
-def _vma_address(context: Context, value: int) -> str:
+def _vma_address(context: Context, value: int) -> str | None:
     return pointer(value) if context.arguments[1] == 0 else _HEX(context, value)
 
 
-def _vma_size(context: Context, value: int) -> str:
+def _vma_size(context: Context, value: int) -> str | None:
     return str(value) if context.arguments[1] == 0 else _HEX(context, value)
 
 
-def _vma_name(context: Context, value: int) -> str:
+def _vma_name(context: Context, value: int) -> str | None:
     return string(context, value) if context.arguments[1] == 0 else _HEX(context, value)
 
 
-def _if_second(values: tuple[int, ...], then: Printer, otherwise: Printer = _HEX) -> Printer:
+def _if_second(values: tuple[int, ...], then: Printer) -> Printer:
     """Choose a printer by the second argument: the operation below the option."""
 
     def printer(context: Context, value: int) -> str | None:
-        return (then if context.arguments[1] in values else otherwise)(context, value)
+        return (then if context.arguments[1] in values else _HEX)(context, value)
 
     return printer
 
@@ -88,13 +88,13 @@ def _if_second(values: tuple[int, ...], then: Printer, otherwise: Printer = _HEX
 def _core_scope(_: Context, value: int) -> str:
     value &= 0xFFFFFFFF
     name = family("prctl_sched_core_scope").names.get(value)
-    return f"{hex(value) if value else 0} /* {name or 'PIDTYPE_???'} */"
+    return f"{hex_text(value)} /* {name or 'PIDTYPE_???'} */"
 
 
 def _core_cookie(context: Context, address: int) -> str | None:
     if context.arguments[1] & 0xFFFFFFFF != 0:
         return pointer(address)
-    return indirect(number("Q", text=lambda value: hex(value) if value else "0"))(context, address)
+    return indirect(number("Q", text=hex_text))(context, address)
 
 
 _capability = named("capability")
@@ -176,8 +176,8 @@ def _remark(context: Context) -> None:
 
 def _names(name: str, value: int) -> str:
     """Name the flags of a result; if none has a name, say nothing."""
-    names, rest = family(name).split(value)
-    return "|".join([*names, *([hex(rest)] if rest else [])]) if names else ""
+    names, _ = family(name).split(value)
+    return "|".join(family(name).parts(value)) if names else ""
 
 
 # ---------------------------------------------------------------------------------- arch_prctl
@@ -197,7 +197,7 @@ def _features(value: int) -> str:
         f"XFEATURE_MASK_{name}" for bit, name in enumerate(_XFEATURES) if name and value >> bit & 1
     ]
     rest = value & ~sum(1 << bit for bit, name in enumerate(_XFEATURES) if name)
-    return "|".join([*names, *([hex(rest)] if rest else [])])
+    return "|".join([*names, hex(rest)] if rest else names)
 
 
 def _feature_mask(value: int) -> str:
@@ -206,7 +206,7 @@ def _feature_mask(value: int) -> str:
 
 def _feature(_: Context, value: int) -> str:
     name = _XFEATURES[value] if value < len(_XFEATURES) else ""
-    return f"{hex(value) if value else 0} /* {f'XFEATURE_{name}' if name else 'XFEATURE_???'} */"
+    return f"{hex_text(value)} /* {f'XFEATURE_{name}' if name else 'XFEATURE_???'} */"
 
 
 _features_out = indirect(number("Q", text=_feature_mask))

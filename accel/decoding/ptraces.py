@@ -6,7 +6,7 @@ import struct
 from typing import Final
 
 from accel.decoding.choices import Table, chosen, indirect, named, once_left, plain_pointer
-from accel.decoding.context import Begun, Context, Printer, pointer
+from accel.decoding.context import Begun, Context, Printer, hex_text, pointer
 from accel.decoding.families import family
 from accel.decoding.flags import flag_set
 from accel.decoding.layouts import array_at, number, read_at
@@ -43,7 +43,7 @@ def _user_offset(context: Context, value: int) -> str:
     index, rest = divmod(value, context.word)
     if not rest and index < len(names):
         return f"{context.word}*{names[index]}"
-    return hex(value) if value else "0"
+    return hex_text(value)
 
 
 _USER64: Final = (
@@ -100,7 +100,7 @@ def _info(context: Context, address: int) -> str:
     ]
     if kind in (1, 3):
         number_, *arguments = struct.unpack_from("<7Q", raw, 24)
-        values = ", ".join(hex(value) if value else "0" for value in arguments)
+        values = ", ".join(hex_text(value) for value in arguments)
         word = "entry" if kind == 1 else "seccomp"
         more = f", ret_data={struct.unpack_from('<I', raw, 80)[0]:#x}" if kind == 3 else ""
         texts.append(f"{word}={{nr={number_}, args=[{values}]{more}}}")

@@ -6,11 +6,12 @@ import struct
 from typing import Final
 
 from accel.decoding.choices import indirect, plain_pointer, whatever_result
-from accel.decoding.context import Begun, Context, pointer
+from accel.decoding.context import Begun, Context, hex_text, pointer
 from accel.decoding.families import family
 from accel.decoding.iovecs import ALL, address_only, iovecs_at
 from accel.decoding.layouts import Layout, array_at, number, read_at, read_in
 from accel.decoding.numbers import descriptor_text, signed32
+from accel.decoding.scheduling import priority_text
 from accel.decoding.signals import sigset_at
 from accel.decoding.strings import bytes_at
 from accel.decoding.structs import tail
@@ -23,13 +24,9 @@ _PREAD, _PWRITE, _POLL, _PREADV, _PWRITEV = 0, 1, 5, 7, 8
 _RESFD, _IOPRIO = 1, 2
 
 
-def _hex(value: int) -> str:
-    return hex(value) if value else "0"
-
-
 def _iocb_header(context: Context, values: tuple[int, ...]) -> list[str]:
     data, key, rw_flags, opcode, priority, target, _, _, _, _, flags, _ = values
-    texts = [f"aio_data={_hex(data)}"]
+    texts = [f"aio_data={hex_text(data)}"]
     if key:
         texts.append(f"aio_key={key}")
     if rw_flags:
@@ -44,13 +41,6 @@ def _iocb_header(context: Context, values: tuple[int, ...]) -> list[str]:
     return texts
 
 
-def priority_text(value: int) -> str:
-    """Print an I/O priority: its class and its level."""
-    kind, level = value >> 13, value & 0x1FFF
-    name = family("ioprio_class").names.get(kind)
-    return f"IOPRIO_PRIO_VALUE({name or f'{_hex(kind)} /* IOPRIO_CLASS_??? */'}, {level})"
-
-
 def _iocb(context: Context, *values: int) -> str:
     """Print struct iocb, each command with what it uses."""
     opcode, address, size, offset = values[3], values[6], values[7], values[8]
@@ -59,14 +49,16 @@ def _iocb(context: Context, *values: int) -> str:
     valid = not size >> 63
     tail = [f"aio_offset={offset}"]
     if opcode in (_PREAD, _PWRITE):
-        shown = bytes_at(context, address, size) if opcode == _PWRITE and valid else _hex(address)
+        shown = (
+            bytes_at(context, address, size) if opcode == _PWRITE and valid else hex_text(address)
+        )
         texts += [f"aio_buf={shown}", f"aio_nbytes={size}", *tail]
     elif opcode in (_PREADV, _PWRITEV):
         if valid:
             show = bytes_at if opcode == _PWRITEV else address_only
             texts.append(f"aio_buf={iovecs_at(context, address, size, ALL, show)}")
         else:
-            texts += [f"aio_buf={_hex(address)}", f"aio_nbytes={size}"]
+            texts += [f"aio_buf={hex_text(address)}", f"aio_nbytes={size}"]
         texts += tail
     elif opcode == _POLL:
         texts.append(f"aio_buf={family('poll_events').flags(address)}")
@@ -77,7 +69,7 @@ def _iocb(context: Context, *values: int) -> str:
     if flags & _RESFD:
         texts.append(f"aio_resfd={descriptor_text(context, event - ((event >> 31) << 32))}")
     elif event:
-        texts.append(f"aio_resfd={_hex(event)}")
+        texts.append(f"aio_resfd={hex_text(event)}")
     return "{" + ", ".join(texts) + "}"
 
 
@@ -114,7 +106,7 @@ def _long(context: Context, value: int) -> int:
 
 
 def _event(_: Context, data: int, block: int, result: int, second: int) -> str:
-    return f"{{data={_hex(data)}, obj={_hex(block)}, res={result}, res2={second}}}"
+    return f"{{data={hex_text(data)}, obj={hex_text(block)}, res={result}, res2={second}}}"
 
 
 _event_layout = Layout("QQqq", None, _event)
@@ -171,12 +163,12 @@ class _Params:
         words = [int.from_bytes(raw[at : at + 4], "little") for at in range(0, 40, 4)]
         text = (
             f"{{flags={family('io_uring_setup_flags').flags(words[2])}, "
-            f"sq_thread_cpu={_hex(words[3])}, sq_thread_idle={words[4]}"
+            f"sq_thread_cpu={hex_text(words[3])}, sq_thread_idle={words[4]}"
         )
         if words[2] & _SETUP_ATTACH_WQ:
             text += f", wq_fd={descriptor_text(context, signed32(words[6]))}"
         if any(words[7:10]):
-            text += f", resv=[{', '.join(_hex(word) for word in words[7:10])}]"
+            text += f", resv=[{', '.join(hex_text(word) for word in words[7:10])}]"
         return text
 
 
@@ -206,9 +198,9 @@ def _offsets(names: list[str], words: list[int]) -> list[str]:
         b"".join(word.to_bytes(4, "little") for word in words[8:10]), "little"
     )
     if words[7]:
-        texts.append(f"resv1={_hex(words[7])}")
+        texts.append(f"resv1={hex_text(words[7])}")
     if reserved:
-        texts.append(f"resv2={_hex(reserved)}")
+        texts.append(f"resv2={hex_text(reserved)}")
     return texts
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from accel.abi import Abi
-from accel.decoding.context import Context, pointer
+from accel.decoding.context import Context, hex_text, pointer
 from accel.decoding.errnos import errno_name
 from accel.decoding.families import family
 from accel.decoding.layouts import Layout
+from accel.decoding.numbers import user_text
 from accel.decoding.signals import signal_name
 from accel.decoding.subject import Subject
 from accel.decoding.times import ticks
@@ -82,7 +83,7 @@ class SigInfo:
         name = _SENT.get(self.code)
         if name is None and self.signo in _CODES:
             name = family(_CODES[self.signo]).names.get(code)
-        return name or (hex(code) if code else "0")
+        return name or hex_text(code)
 
     def _get(self, wide: str, compat: str, offset: tuple[int, int] = (0, 0)) -> tuple[int, ...]:
         values: tuple[int, ...] = struct.unpack_from(
@@ -92,7 +93,7 @@ class SigInfo:
 
     def _source(self) -> list[str]:
         pid, uid = self._get("iI", "iI")
-        return [f"si_pid={pid}", f"si_uid={'-1' if uid == 0xFFFFFFFF else uid}"]
+        return [f"si_pid={pid}", f"si_uid={user_text(uid)}"]
 
     def _value(self, *, always: bool) -> list[str]:
         # The union sigval follows two ints: pid and uid, or timer id and overrun.
@@ -108,8 +109,11 @@ class SigInfo:
             return self._source()
         if self.code == _SI_TIMER:
             timer, overrun = self._get("Ii", "Ii")
-            timer_text = hex(timer) if timer else "0"
-            return [f"si_timerid={timer_text}", f"si_overrun={overrun}", *self._value(always=True)]
+            return [
+                f"si_timerid={hex_text(timer)}",
+                f"si_overrun={overrun}",
+                *self._value(always=True),
+            ]
         if self.code == _SI_SIGIO:
             return self._band()
         return self._source() + self._value(always=False)
@@ -159,7 +163,7 @@ class SigInfo:
         address, number, arch = self._get("QiI", "IiI")
         abi = Abi.of(arch, number)
         name = abi.names.get(number) if abi else None
-        shown = f"__NR_{name}" if name else hex(number & 0xFFFFFFFF) if number else "0"
+        shown = f"__NR_{name}" if name else hex_text(number & 0xFFFFFFFF)
         return [
             f"si_call_addr={pointer(address)}",
             f"si_syscall={shown}",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from accel.decoding.choices import AtEntry
 from accel.decoding.context import Context, Printer, pointer
 from accel.decoding.families import family
-from accel.decoding.choices import AtEntry
 from accel.decoding.layouts import Layout, read_in
 from accel.decoding.numbers import signed32
 from accel.decoding.subject import Remark, Subject
@@ -14,13 +14,13 @@ from accel.decoding.times import timespec, timespec_long
 
 __all__ = [
     "SUBJECT",
+    "handler",
     "signal_name",
     "signal_text",
-    "sigset_text",
     "sigset_at",
     "sigset_in",
     "sigset_out",
-    "handler",
+    "sigset_text",
 ]
 
 _NAMES: Final = tuple(

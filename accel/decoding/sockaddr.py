@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from accel.decoding.context import Context, Printer, pointer
+from accel.decoding.context import Context, Printer, hex_text, pointer
 from accel.decoding.families import family
 from accel.decoding.numbers import padded, signed32
 from accel.decoding.strings import quote
@@ -101,16 +101,12 @@ def _packet(raw: bytes) -> str:
 def _vsock(raw: bytes) -> str:
     reserved, port, identity, flags = struct.unpack_from("<HIIB", raw, 2)
     texts = [f"svm_reserved1={reserved:#x}"] if reserved else []
-    texts.append(f"svm_cid={_VSOCK_CIDS.get(identity) or _hex(identity)}")
-    texts.append(f"svm_port={'VMADDR_PORT_ANY' if port == 0xFFFFFFFF else _hex(port)}")
+    texts.append(f"svm_cid={_VSOCK_CIDS.get(identity) or hex_text(identity)}")
+    texts.append(f"svm_port={'VMADDR_PORT_ANY' if port == 0xFFFFFFFF else hex_text(port)}")
     texts.append(f"svm_flags={_VSOCK_FLAGS.get(flags) or f'{flags:#x} /* VMADDR_FLAG_??? */'}")
     if any(raw[13:16]):
-        texts.append(f"svm_zero=[{', '.join(_hex(byte) for byte in raw[13:16])}]")
+        texts.append(f"svm_zero=[{', '.join(hex_text(byte) for byte in raw[13:16])}]")
     return ", ".join(texts)
-
-
-def _hex(value: int) -> str:
-    return hex(value) if value else "0"
 
 
 _VSOCK_CIDS: Final = {
@@ -125,7 +121,7 @@ def _algorithm(raw: bytes) -> str:
     features, mask = struct.unpack_from("<II", raw, 16)
     name = raw[24:].partition(b"\0")[0]
     return (
-        f"salg_type={quote(kind)}, salg_feat={_hex(features)}, salg_mask={_hex(mask)}, "
+        f"salg_type={quote(kind)}, salg_feat={hex_text(features)}, salg_mask={hex_text(mask)}, "
         f"salg_name={quote(name)}"
     )
 
@@ -210,6 +206,7 @@ class value_result:  # noqa: N801 - it makes printers, as the functions here do
                 context.saved[self._position] = length
 
     def __call__(self, context: Context, address: int) -> str | None:
+        """Print it."""
         room = context.saved.get(self._position)
         if room is None:
             return pointer(address)

@@ -12,7 +12,7 @@ from accel.decoding.families import family
 from accel.decoding.flags import flag_set
 from accel.decoding.layouts import array_at
 from accel.decoding.layouts import number as number_layout
-from accel.decoding.numbers import signed32, unsigned
+from accel.decoding.numbers import signed32, unsigned, user_text
 from accel.decoding.programs import PROGRAM, socket_filter
 from accel.decoding.sockaddr import (
     inet,
@@ -139,7 +139,7 @@ def _field(part: bytes, kind: str) -> str:
     if kind == "i":
         return str(int.from_bytes(part, "little", signed=True))
     value = int.from_bytes(part, "little")
-    return "-1" if kind == "u" and value == 0xFFFFFFFF else str(value)
+    return user_text(value) if kind == "u" else str(value)
 
 
 _linger = _fields(("l_onoff", "l_linger"), "ii")
@@ -250,7 +250,8 @@ def _whole(size: int, text: Callable[[bytes], str], *, exact: bool) -> _Show:
 
 
 def _linger_text(raw: bytes) -> str:
-    return "{l_onoff=%d, l_linger=%d}" % struct.unpack("<ii", raw)
+    on, seconds = struct.unpack("<ii", raw)
+    return f"{{l_onoff={on}, l_linger={seconds}}}"
 
 
 def _membership(raw: bytes) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "string",
     "string_at",
     "strings",
+    "without_last_nul",
 ]
 
 PATH_MAX: Final = 4096
@@ -32,13 +33,20 @@ _FIRST_READ: Final = 256
 _VARIABLES: Final = 64
 _VARIABLES_MAX: Final = 1 << 17
 _ESCAPED: Final = re.compile(rb"[^ !#-\[\]-~]")
-_NAMED: Final = {
+#: Stands after an octal escape that a digit would change the meaning of.
+_MARK: Final = "\ue000"
+_BEFORE_DIGIT: Final = re.compile(rf"\\(\d+){_MARK}(?=[0-7])")
+_ESCAPES: Final = {
+    byte: f"\\{byte:o}{_MARK if byte < 0o100 else ''}"
+    for byte in range(256)
+    if not 0x20 <= byte <= 0x7E
+} | {
     0x22: '\\"', 0x5C: "\\\\", 0x0C: "\\f", 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x0B: "\\v",
 }  # fmt: skip
 
 
 def quote(raw: bytes) -> str:
-    """Quote bytes as C would: ``"a\\n\\0"``; other unprintable bytes are octal, as short as can be."""
+    """Quote bytes as C would; unprintable bytes without a letter are octal, as short as can be."""
     if _ESCAPED.search(raw) is None:
         return f'"{raw.decode("ascii")}"'
     return f'"{escape(raw)}"'
@@ -46,29 +54,22 @@ def quote(raw: bytes) -> str:
 
 def escape(raw: bytes, also: str = "") -> str:
     """Escape bytes without quoting; the characters of ``also`` are escaped, too."""
-    texts = []
-    last = len(raw) - 1
-    for position, byte in enumerate(raw):
-        text = _NAMED.get(byte)
-        if text is None:
-            if 0x20 <= byte <= 0x7E and chr(byte) not in also:
-                text = chr(byte)
-            # Three digits where the next character would be read as one of them.
-            elif position < last and 0x30 <= raw[position + 1] <= 0x37:
-                text = f"\\{byte:03o}"
-            else:
-                text = f"\\{byte:o}"
-        texts.append(text)
-    return "".join(texts)
+    table = _ESCAPES if not also else _ESCAPES | {ord(c): f"\\{ord(c):o}" for c in also}
+    text = raw.decode("latin-1").translate(table)
+    if _MARK not in text:
+        return text
+    # Three digits where the next character would be read as one of them.
+    text = _BEFORE_DIGIT.sub(lambda match: f"\\{match[1]:0>3}", text)
+    return text.replace(_MARK, "")
 
 
 def escape_hex(raw: bytes) -> str:
-    """Escape every byte in hexadecimal: ``\\x7f\\x45``."""
+    """Escape every byte in hexadecimal."""
     return "".join(f"\\x{byte:02x}" for byte in raw)
 
 
 def read_string(context: Context, address: int, limit: int) -> tuple[bytes, bool] | None:
-    """Read a C string of up to ``limit`` bytes; whether it ended there; None if it cannot be read."""
+    """Read a C string of up to ``limit`` bytes, and whether it ended; None if that fails."""
     size = min(limit, _FIRST_READ)
     raw = context.memory.read(address, size)
     end = raw.find(b"\0")
@@ -134,6 +135,18 @@ def bytes_at(context: Context, address: int, size: int) -> str:
     if raw is None:
         return hex(address)
     return quote(raw) if size <= limit else quote(raw[:limit]) + "..."
+
+
+def without_last_nul(context: Context, address: int, size: int) -> str:
+    """Print ``size`` bytes, up to the limit of strings; a NUL at the end of that is not shown."""
+    limit = context.options.string_limit
+    raw = context.read(address, min(size, limit + 1)) if address else None
+    if raw is None:
+        return pointer(address)
+    shown = raw[:limit]
+    if shown.endswith(b"\0"):
+        return quote(shown[:-1])
+    return quote(shown) + ("..." if size > limit else "")
 
 
 def buffer_in(length: int) -> Printer:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from accel.decoding.choices import Table, named, nothing, once_left
-from accel.decoding.context import Context, pointer
+from accel.decoding.context import Context, hex_text, pointer
 from accel.decoding.families import family
 from accel.decoding.layouts import Layout, read_in, read_out
 from accel.decoding.numbers import signed
@@ -23,18 +23,12 @@ _DELAYS: Final = (
 _NCC, _NCCS = 8, 19
 
 
-def _known(name: str, value: int) -> list[str]:
-    """Name bits; without any, nothing is printed."""
-    names, rest = family(name).split(value)
-    return [*names, *([hex(rest)] if rest else [])]
-
-
 def _output(value: int) -> str:
     texts = [family(name).value(value & mask) for mask, name in _DELAYS]
     for mask, _ in _DELAYS:
         value &= ~mask
     # strace leaves the separator there when nothing follows.
-    return "|".join([*texts, "|".join(_known("terminal_output", value))])
+    return "|".join([*texts, "|".join(family("terminal_output").parts(value))])
 
 
 def _control(value: int) -> str:
@@ -44,41 +38,33 @@ def _control(value: int) -> str:
         texts.append(f"{speeds.value((value & _CIBAUD) >> _IBSHIFT)}<<IBSHIFT")
     texts.append(family("terminal_size").value(value & _CSIZE))
     rest = value & ~(_CBAUD | _CIBAUD | _CSIZE)
-    return "|".join([*texts, "|".join(_known("terminal_control", rest))])
+    return "|".join([*texts, "|".join(family("terminal_control").parts(rest))])
 
 
 def _modes(iflag: int, oflag: int, cflag: int, lflag: int) -> list[str]:
     return [
-        f"c_iflag={'|'.join(_known('terminal_input', iflag))}",
+        f"c_iflag={'|'.join(family('terminal_input').parts(iflag))}",
         f"c_oflag={_output(oflag)}",
         f"c_cflag={_control(cflag)}",
-        f"c_lflag={'|'.join(_known('terminal_local', lflag))}",
+        f"c_lflag={'|'.join(family('terminal_local').parts(lflag))}",
     ]
 
 
 def _rest(line: int, characters: bytes) -> list[str]:
     names = family("terminal_character").names
-    texts = [
-        f"[{names.get(at, at)}]={hex(value) if value else 0}" for at, value in enumerate(characters)
-    ]
+    texts = [f"[{names.get(at, at)}]={hex_text(value)}" for at, value in enumerate(characters)]
     return [f"c_line={family('line_discipline').value(line)}", f"c_cc=[{', '.join(texts)}]"]
 
 
-def _termios(
-    context: Context, iflag: int, oflag: int, cflag: int, lflag: int, line: int, cc: bytes
-) -> str:
-    texts = _modes(iflag, oflag, cflag, lflag)
-    texts += ["..."] if context.options.abbreviate else _rest(line, cc)
-    return "{" + ", ".join(texts) + "}"
-
-
-def _termios2(context: Context, *values: int) -> str:
-    *modes, line, characters, ispeed, ospeed = values
-    texts = _modes(*modes)
+def _termios(context: Context, *values: Any) -> str:
+    """Print struct termios or termio, and of termios2 the speeds at its end."""
+    texts = _modes(*values[:4])
     if context.options.abbreviate:
-        texts.append("...")
-    else:
-        texts += [*_rest(line, bytes(characters)), f"c_ispeed={ispeed}", f"c_ospeed={ospeed}"]  # type: ignore[arg-type]  # struct gives bytes here
+        return "{" + ", ".join([*texts, "..."]) + "}"
+    texts += _rest(*values[4:6])
+    texts += [
+        f"{name}={value}" for name, value in zip(("c_ispeed", "c_ospeed"), values[6:], strict=False)
+    ]
     return "{" + ", ".join(texts) + "}"
 
 
@@ -87,7 +73,7 @@ def _winsize(_: Context, rows: int, columns: int, width: int, height: int) -> st
 
 
 _termios_layout = Layout(f"IIIIB{_NCCS}s", None, _termios)
-_termios2_layout = Layout(f"IIIIB{_NCCS}sII", None, _termios2)
+_termios2_layout = Layout(f"IIIIB{_NCCS}sII", None, _termios)
 _termio_layout = Layout(f"HHHHB{_NCC}sx", None, _termios)
 _winsize_layout = Layout("HHHH", None, _winsize)
 

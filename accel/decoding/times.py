@@ -8,7 +8,7 @@ from typing import Final
 from accel.decoding.choices import indirect
 from accel.decoding.context import Context, Printer, pointer
 from accel.decoding.families import family
-from accel.decoding.layouts import Layout, layout, read_in, read_out
+from accel.decoding.layouts import Layout, layout, read_out
 from accel.decoding.numbers import signed32
 from accel.decoding.subject import Subject
 
