@@ -26,6 +26,7 @@ from pathlib import Path
 
 INCLUDE = Path("/usr/include")
 MACRO = re.compile(r"^#[ \t]*define[ \t]+(\w+)[ \t]+(\S.*)$", re.MULTILINE)
+FAILED_LINE = re.compile(r"^<stdin>:(\d+):\d+: error", re.MULTILINE)
 ENUM = re.compile(r"\benum\b[^{;]*\{([^}]*)\}")
 ENUMERATOR = re.compile(r"(?:^|,)\s*(\w+)")
 WIDTH = 100
@@ -125,7 +126,7 @@ def values(headers: Iterable[str], names: Sequence[str]) -> dict[str, int]:
             built = gcc("-o", program, source=source)
             if built.returncode == 0:
                 break
-            bad = {int(n) for n in re.findall(r"^<stdin>:(\d+):\d+: error", built.stderr, re.MULTILINE)}
+            bad = {int(n) for n in FAILED_LINE.findall(built.stderr)}
             if not bad:
                 return {}
             wanted = [name for line, name in enumerate(wanted, 1) if line not in bad]
