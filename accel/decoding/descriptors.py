@@ -87,6 +87,10 @@ _COMMANDS64: Final[Table] = {
 }
 
 
+def _names(name: str, value: int) -> str:
+    return "|".join(family(name).parts(value))
+
+
 def _remark(context: Context) -> None:
     """Say what the number that a command returned means."""
     result = context.result
@@ -98,11 +102,11 @@ def _remark(context: Context) -> None:
     elif command == _GETFL:
         context.radix, context.note = "x", f"flags {open_mode(result & 0xFFFFFFFF)}"
     elif command == _GETFD and result:
-        context.radix, context.note = "x", f"flags {family('descriptor_flags').flags(result)}"
+        context.radix, context.note = "x", f"flags {_names('descriptor_flags', result)}"
     elif command == _GETLEASE:
         context.radix, context.note = "x", family("lock_type").names.get(result, "")
     elif command == _GET_SEALS and result:
-        context.radix, context.note = "x", f"seals {family('seals').flags(result)}"
+        context.radix, context.note = "x", f"seals {_names('seals', result)}"
     elif command == _GETSIG and result:
         name = signal_name(signed32(result))
         context.note = name if name.startswith("SIG") else ""

@@ -74,7 +74,9 @@ def _moving_offset(what: Layout) -> Printer:
     def printer(context: Context, address: int) -> str | None:
         if not context.leaving:
             before = read(context, address)
-            return pointer(address) if before is None else Begun(before)
+            if before is None:
+                return pointer(address)
+            return Begun(before) if context.arguments[3] or not context.i386 else before
         if not context.result or context.failed:
             return ""
         return " => " + (read(context, address) or pointer(address))

@@ -201,7 +201,7 @@ def _sigevent(_: Context, *values: int) -> str:
     return "{" + ", ".join(texts) + "}"
 
 
-_event = Layout("QiiQQ32x", "IiiII44x", _sigevent)
+_event = Layout("QiiQQ", "IiiII", _sigevent)
 
 
 def _sevp(context: Context, address: int) -> str:

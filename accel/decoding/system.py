@@ -95,7 +95,7 @@ def _log_length(context: Context, value: int) -> str:
 
 def _reboot_argument(context: Context, address: int) -> str:
     restart2 = context.arguments[2] & 0xFFFFFFFF == 0xA1B2C3D4
-    return string_at(context, address, 255) if restart2 else ""
+    return string_at(context, address) if restart2 else ""
 
 
 def _membarrier_cpu(context: Context, value: int) -> str:
