@@ -221,4 +221,5 @@ def exec_failure(command: Command, step: spawn.Step, error: int) -> SetupError:
             errno.E2BIG: "arguments and environment are too long",
         }.get(error, "name an executable file")
         return CommandError(f"{shown}: {reason}", exit_status=126, errno=error, hint=hint)
-    return SetupError(f"cannot start {shown}: {step.name}: {reason}")
+    hint = "see what this host refuses with: accel doctor"
+    return SetupError(f"cannot start {shown}: {step.name}: {reason}", hint=hint)

@@ -9,7 +9,7 @@ __all__ = ["FakeMemory"]
 
 
 class FakeMemory:
-    """The memory of a tracee that does not exist: ``FakeMemory({0x1000: b"/etc/passwd\\\\0"})``.
+    """The memory of a tracee that does not exist: ``FakeMemory({0x1000: b"text"})``.
 
     Whatever is not given is not mapped. Pieces may touch, and then are read as one. ``reads``
     counts the reads: each would be a system call.
