@@ -26,7 +26,7 @@ ROUNDS = 16
 #: From the first sign of the crowd to the kill of a member, at most.
 MEMBER_LIVES_SECONDS = 0.06
 #: From accel's start, or from the first sign of the crowd, to accel's own, at most.
-TRACER_LIVES_SECONDS = 0.3
+TRACER_LIVES_SECONDS = 0.2
 
 MASK = "getppid,openat,%process,rt_sigprocmask"
 
