@@ -192,11 +192,16 @@ _XFEATURES: Final = (
 )  # fmt: skip
 
 
+#: The two features of AMX have a name together.
+_XTILE: Final = 3 << 17
+
+
 def _features(value: int) -> str:
-    names = [
-        f"XFEATURE_MASK_{name}" for bit, name in enumerate(_XFEATURES) if name and value >> bit & 1
-    ]
-    rest = value & ~sum(1 << bit for bit, name in enumerate(_XFEATURES) if name)
+    known = [(name, 1 << bit) for bit, name in enumerate(_XFEATURES) if name]
+    if value & _XTILE == _XTILE:
+        known = [(name, bit) for name, bit in known if not bit & _XTILE] + [("XTILE", _XTILE)]
+    names = [f"XFEATURE_MASK_{name}" for name, bits in known if value & bits]
+    rest = value & ~sum(bits for _, bits in known)
     return "|".join([*names, hex(rest)] if rest else names)
 
 

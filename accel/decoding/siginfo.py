@@ -163,7 +163,10 @@ class SigInfo:
         address, number, arch = self._get("QiI", "IiI")
         abi = Abi.of(arch, number)
         name = abi.names.get(number) if abi else None
-        shown = f"__NR_{name}" if name else hex_text(number & 0xFFFFFFFF)
+        shown = str(number & 0xFFFFFFFF)
+        if name:
+            native = (abi is Abi.I386) == self.i386
+            shown = f"__NR_{name}" if native else f"{shown} /* {name} */"
         return [
             f"si_call_addr={pointer(address)}",
             f"si_syscall={shown}",
