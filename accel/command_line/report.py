@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 
 from accel.decoding import Decoder
-from accel.errors import SetupError
+from accel.errors import AccelError, SetupError
 from accel.stops import EventStop, Stop
 from accel.tracer import Tracer
 from accel.writers import JsonWriter, LineOutput, Selection, TextFormat, TextWriter, summary
@@ -45,7 +45,7 @@ class Report:
             ) from error
         writer = None if options.count else _writer(options, signals, output)
         # Even a table alone needs results: it counts errors.
-        tracer.observe(writer or _ignore)
+        tracer.observe(_ignore if writer is None else _Guarded(writer, output))
         tracer.observe(_BlindSpots(), exits=False)
         return cls(tracer, output, writer, options.count or options.count_too)
 
@@ -90,6 +90,28 @@ def _writer(
 
 def _ignore(_stop: Stop, /) -> None:
     pass
+
+
+class _Guarded:
+    """Keeps a defect of a writer from the command: it loses its line, and that is said."""
+
+    def __init__(self, writer: TextWriter | JsonWriter, output: LineOutput) -> None:
+        self._writer = writer
+        self._output = output
+        self._said: set[str] = set()
+
+    def __call__(self, stop: Stop, /) -> None:
+        try:
+            self._writer(stop)
+        except AccelError:
+            raise
+        except Exception as error:  # noqa: BLE001 - tracing must never break the tracee
+            self._output.lost += 1
+            what = getattr(stop, "name", type(stop).__name__)
+            text = f"cannot write about {what}: {error!r}; please report this"
+            if text not in self._said:
+                self._said.add(text)
+                say(text)
 
 
 class _BlindSpots:

@@ -50,6 +50,19 @@ class Calls:
             # Nothing more will happen: the result is known without an exit-stop.
             self._returned(tracee, pending, decision.value or 0)
 
+    def answer(self, tracee: Tracee, call: Call, value: int, *, observed: bool) -> None:
+        """Skip a call that no rule decides on, as if the kernel had returned ``value``."""
+        self.never_returned(tracee)
+        tracee.skip_call(value)
+        if not observed:
+            return
+        stop = SyscallEntryStop(call, StopMemory(tracee), monotonic_ns())
+        counter = self._counter(call)
+        counter.calls += 1
+        counter.stops += 1
+        self.observe(stop)
+        self._returned(tracee, PendingCall(call, Decision.skip(value), stop.time_ns), value)
+
     def exit(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
         """Take an exit-stop; one that nobody waits for (of plain stops) is not looked at."""
         pending, tracee.pending = tracee.pending, None

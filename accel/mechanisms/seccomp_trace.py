@@ -54,6 +54,10 @@ class SeccompTrace(PtraceLoop):
 
     def _seccomp_stop(self, tracee: Tracee) -> None:
         info = tracee.syscall_info()
+        if info.op != ptrace.PTRACE_SYSCALL_INFO_SECCOMP:
+            # Another thread's execve is ending this one: it has left the stop already.
+            self._resume(tracee)
+            return
         rule = self._policy.rule_of(info.ret_data)
         call = call_of(tracee, info)
         if not tracee.started and info.number != _SYS_EXECVE:
@@ -69,7 +73,8 @@ class SeccompTrace(PtraceLoop):
         else:
             # The tracee's own filter asked for a tracer. Alone it would have none, and the kernel
             # would fail the call: seccomp(2), SECCOMP_RET_TRACE.
-            tracee.skip_call(-errno.ENOSYS)
+            selected = self._policy.match(call) is not None
+            self.calls.answer(tracee, call, -errno.ENOSYS, observed=selected)
         self._resume(tracee)
 
     def _blind_spot(self, tracee: Tracee, call: Call) -> None:

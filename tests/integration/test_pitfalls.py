@@ -417,6 +417,15 @@ def test_pitfall_16_filters_of_the_tracee_do_what_they_do_alone(way, mask):
     assert output(tracer) == alone(compiled("own_filter"), way)
 
 
+def test_pitfall_16_a_selected_call_that_the_tracees_filter_traces_is_reported() -> None:
+    """Its RET_DATA hides accel's: the call fails with ENOSYS, as it would alone, and is shown."""
+    tracer, seen = observe([compiled("own_filter"), "trace"], "getppid")
+    assert output(tracer) == alone(compiled("own_filter"), "trace")
+    exits = [stop for stop in seen if isinstance(stop, SyscallExitStop)]
+    assert [stop.result for stop in exits] == [-errno.ENOSYS]
+
+
+
 def test_pitfall_17_the_filter_is_there_before_the_first_thread():
     """It is installed before execve(2), so that no thread needs TSYNC to get it."""
     tracer = Tracer([compiled("threads"), "8", "100"], mask="getppid", capture_output=True)
