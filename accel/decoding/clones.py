@@ -108,6 +108,7 @@ _CLONE_ARGS: Final = (
 _CLONE_ARGS_MIN: Final = 64
 
 
+_CGROUP: Final = 80
 _SET_TID_MAX: Final = 32
 
 
@@ -159,7 +160,7 @@ def _clone3_texts(context: Context, args: dict[str, int]) -> list[str]:
         texts.append(f"tls={_thread_area(context, args['tls'])}")
     if args["set_tid"] or args["set_tid_size"]:
         texts += [f"set_tid={_set_tid(context, args)}", f"set_tid_size={args['set_tid_size']}"]
-    if args["cgroup"] or flags & _CLONE_INTO_CGROUP:
+    if args["cgroup"] or (flags & _CLONE_INTO_CGROUP and context.arguments[1] > _CGROUP):
         texts.append(f"cgroup={args['cgroup']}")
     return texts
 

@@ -97,8 +97,8 @@ def _memfd(value: int) -> str:
     size, flags = value & _SHM_HUGE, value & ~_SHM_HUGE
     if not size:
         return family("memfd_create_flags").flags(flags)
-    parts = family("memfd_create_flags").parts(flags) if flags else []
-    return "|".join([*parts, f"{size >> 26}<<MFD_HUGE_SHIFT"])
+    huge = f"{size >> 26}<<MFD_HUGE_SHIFT"
+    return f"{family('memfd_create_flags').flags(flags)}|{huge}" if flags else huge
 
 
 #: Families that are more than a set of names.

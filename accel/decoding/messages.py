@@ -282,7 +282,8 @@ class _ReceivedVector:
         received = (context.result or 0) & 0xFFFFFFFF
         rooms = context.saved[1]
         text = _vector(context, address, min(received, len(rooms)) or received, received, rooms)
-        return f"{text[:-1]}, ...]" if 0 < len(rooms) < received and text[0] == "[" else text
+        more = 0 < len(rooms) < received and text[0] == "[" and not text.endswith("...]")
+        return f"{text[:-1]}, ...]" if more else text
 
 
 def _time_left(timeout: Layout) -> Remark:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Final
 
 from accel.decoding.choices import indirect, plain_pointer, whatever_result
@@ -14,7 +13,6 @@ from accel.decoding.numbers import descriptor_text, signed32
 from accel.decoding.scheduling import priority_text
 from accel.decoding.signals import sigset_at
 from accel.decoding.strings import bytes_at
-from accel.decoding.structs import tail
 from accel.decoding.subject import Subject
 from accel.decoding.times import timespec, timespec_long
 
@@ -173,22 +171,10 @@ class _Params:
 
 
 def _enter_argument(context: Context, address: int) -> str:
-    """Print io_uring_enter's last pointer: a set of signals, or with EXT_ARG a struct."""
-    size = context.arguments[5]
-    if not context.arguments[3] & _ENTER_EXT_ARG:
-        return sigset_at(context, address, size, context.word)
-    raw = context.fetch(address, 24) if size >= 24 else None
-    if raw is None:
+    """Print io_uring_enter's last pointer: a set of signals; with EXT_ARG it is another struct."""
+    if context.arguments[3] & _ENTER_EXT_ARG:
         return pointer(address)
-    mask, length, pad, timeout = struct.unpack("<QIIQ", raw)
-    texts = [
-        f"sigmask={sigset_at(context, mask, length, context.word)}",
-        f"sigmask_sz={length}",
-        *([f"pad={pad:#x}"] if pad else []),
-        f"ts={read_at(context, timeout, timespec)}",
-        *tail(context, address, 24, size),
-    ]
-    return "{" + ", ".join(texts) + "}"
+    return sigset_at(context, address, context.arguments[5], context.word)
 
 
 def _offsets(names: list[str], words: list[int]) -> list[str]:

@@ -182,7 +182,8 @@ def _times(context: Context, user: int, system: int, child_user: int, child_syst
 def _date_returned(context: Context) -> None:
     """Annotate the result of time(2)."""
     if context.result is not None and not context.failed:
-        context.note = date(context.result) or ""
+        returned = signed32(context.result) if context.i386 else context.result
+        context.note = date(returned) or ""
 
 
 SUBJECT: Final = Subject(
