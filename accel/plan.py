@@ -105,7 +105,7 @@ class Plan:
             raise FilterError(str(error), hint="select fewer calls or conditions") from error
 
     def _action(self, index: int) -> bpf.Action:
-        return self.rules[index].action or bpf.Action.trace(_FIRST_RULE + index)
+        return self.rules[index].action or bpf.Action.trace(self.ret_data_of(index))
 
     def _default(self) -> bpf.Action:
         """Choose what unknown numbers get: ``all`` and complements select those, too."""
@@ -132,6 +132,10 @@ class Plan:
         if self._default() != bpf.Action.allow():
             for number in sorted(set(abi.names) - decided - watched):
                 yield bpf.Rule(number, bpf.Action.allow(), ())
+
+    def ret_data_of(self, index: int) -> int:
+        """Tell by which RET_DATA the filter names a rule."""
+        return _FIRST_RULE + index
 
     def rule_of(self, ret_data: int) -> int | None:
         """Find the rule that the filter named; None where it named none."""

@@ -30,6 +30,8 @@ class HandlerPolicy:
     exit_handlers: Sequence[tuple[SyscallMask, ExitHandler]]
     #: Whether somebody observes the results of observed calls.
     exits_observed: bool
+    #: Whether somebody observes calls at all, and not only counts them.
+    calls_observed: bool = True
     handler_calls: int = 0
 
     def match(self, call: Call) -> int | None:
@@ -43,6 +45,23 @@ class HandlerPolicy:
     def is_watched(self, ret_data: int) -> bool:
         """Tell whether the call stopped only for being a blind spot."""
         return self.plan.is_watched(ret_data)
+
+    def constant_answers(self) -> dict[int, Decision]:
+        """Map RET_DATA to the decision on the calls of a rule that no Python code looks at."""
+        answers: dict[int, Decision] = {}
+        if self.calls_observed:
+            return answers
+        decided = SyscallMask.none()
+        for index, rule in enumerate(self.plan.rules):
+            mask = rule.mask - decided
+            handled = any(mask & seen for seen, _handler in self.exit_handlers)
+            if not rule.where:
+                decided |= rule.mask
+            if rule.handler is None and not handled:
+                answers[self.plan.ret_data_of(index)] = rule.decision or self._wanted(
+                    rule.observed and self.exits_observed
+                )
+        return answers
 
     def decide(self, number: int, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop; return the decision and how many handlers ran."""
@@ -67,6 +86,10 @@ class HandlerPolicy:
         wanted = (observed and self.exits_observed) or any(
             (stop.abi, stop.number) in mask for mask, _handler in self.exit_handlers
         )
+        return self._wanted(wanted)
+
+    @staticmethod
+    def _wanted(wanted: bool) -> Decision:
         return Decision.inspect() if wanted else Decision.resume()
 
     def returned(self, stop: SyscallExitStop) -> tuple[int | None, int]:

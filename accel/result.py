@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 __all__ = ["CallCounter", "CallStatistics", "Result", "Statistics"]
@@ -42,6 +42,11 @@ class CallCounter:
     errors: int = 0
     #: Wall time between entry-stop and exit-stop, where there was one.
     nanoseconds: int = 0
+
+    def __add__(self, other: CallCounter) -> CallCounter:
+        return CallCounter(
+            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(CallCounter))
+        )
 
     def returned(self, result: int, nanoseconds: int) -> None:
         """Count the end of a call."""

@@ -44,9 +44,10 @@ class Report:
                 f"cannot write {path}: {error.strerror}", hint="name another file with -o"
             ) from error
         writer = None if options.count else _writer(options, signals, output)
+        if writer is not None:
+            tracer.observe(_Guarded(writer, output))
         # Even a table alone needs results: it counts errors.
-        tracer.observe(_ignore if writer is None else _Guarded(writer, output))
-        tracer.observe(_BlindSpots(), exits=False)
+        tracer.observe(_BlindSpots(), calls=False)
         return cls(tracer, output, writer, options.count or options.count_too)
 
     def close(self) -> int:
@@ -86,10 +87,6 @@ def _writer(
         signals=signals,
     )
     return TextWriter(output, decoder, layout, selection)
-
-
-def _ignore(_stop: Stop, /) -> None:
-    pass
 
 
 class _Guarded:

@@ -10,6 +10,7 @@ from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Decision
 from accel.mechanisms.contract import Observer, Policy, RuleNumber
+from accel.mechanisms.stop_tables import StopTables
 from accel.result import CallCounter
 from accel.stops import EventStop, SyscallEntryStop, SyscallExitStop
 from accel.tracee import PendingCall, StopMemory, Tracee
@@ -23,9 +24,10 @@ _VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
 class Calls:
     """The calls that stopped; those that have not ended are remembered by their tracees."""
 
-    def __init__(self, policy: Policy, observe: Observer) -> None:
+    def __init__(self, policy: Policy, observe: Observer, tables: StopTables) -> None:
         self.counters: dict[tuple[Abi, int], CallCounter] = {}
         self._policy = policy
+        self._tables = tables
         #: Who is told of every stop.
         self.observe = observe
 
@@ -83,6 +85,7 @@ class Calls:
 
     def never_returned(self, tracee: Tracee) -> None:
         """Report the pending call, if any, as one without a result."""
+        self._tables.withhold(tracee.tid)
         pending, tracee.pending = tracee.pending, None
         if pending is not None:
             self.observe(_exit_stop(tracee, pending, None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from accel.call import Call
@@ -25,6 +26,9 @@ class Policy(Protocol):
 
     def is_watched(self, ret_data: int) -> bool:
         """Tell whether the filter stopped a call only because it is a blind spot."""
+
+    def constant_answers(self) -> Mapping[int, Decision]:
+        """Map SECCOMP_RET_DATA to its decision, where no Python code needs to see the stop."""
 
     def decide(self, rule: RuleNumber, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop with one of the combinations 0 to 3; tell how many handlers ran."""

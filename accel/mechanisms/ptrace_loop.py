@@ -18,9 +18,13 @@ from typing import ClassVar, Final
 
 from accel._kernel import ptrace
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
+from accel.abi import Abi
 from accel.errors import TraceeDied
 from accel.mechanisms.calls import Calls
 from accel.mechanisms.contract import Observer, Policy
+from accel.mechanisms.loop_choice import LoopChoice
+from accel.mechanisms.stop_tables import BEAT, StopTables
+from accel.result import CallCounter
 from accel.stops import EventStop, Exited, GroupStop, Killed, SignalDeliveryStop, Stop
 from accel.tracee import Tracee, process_of
 
@@ -36,6 +40,8 @@ TRACE_OPTIONS: Final = (
     | ptrace.PTRACE_O_TRACESECCOMP
 )
 
+#: How many stops the loop answers before Python looks at the clock.
+_STOPS_PER_BEAT: Final = 128
 _SYSCALL_STOP: Final = signals.SIGTRAP | 0x80
 _NEW_CHILD: Final = {
     ptrace.PTRACE_EVENT_FORK: "fork",
@@ -54,7 +60,8 @@ class PtraceLoop(abc.ABC):
         self.tracees: dict[int, Tracee] = {}
         #: Kernel stops by kind; what wait(2) reported, nothing else.
         self.stops: Counter[str] = Counter()
-        self.calls = Calls(policy, observe)
+        self.tables = StopTables({} if self.every_call else policy.constant_answers())
+        self.calls = Calls(policy, observe, self.tables)
         #: How the command ended, as a status of wait(2); None while it runs.
         self.status: int | None = None
         #: How many threads were ever traced.
@@ -64,6 +71,7 @@ class PtraceLoop(abc.ABC):
         self._root = 0
         self._ending = False
         self._bells: dict[int, Callable[[], None]] = {}
+        self._choice = LoopChoice()
 
     # ------------------------------------------------------------------------- who is traced
 
@@ -100,7 +108,7 @@ class PtraceLoop(abc.ABC):
 
         Whatever a handler or an observer raises is raised here, after all tracees were told to end.
         """
-        tid, status = wait_any()
+        tid, status = self._next_change()
         if tid in self._bells:
             self._bells.pop(tid)()
             return
@@ -116,6 +124,17 @@ class PtraceLoop(abc.ABC):
                 self._stopped(tid, status)
             raise
 
+    def _next_change(self) -> tuple[int, int]:
+        """Wait for a change that Python must see; the loop answers all others meanwhile."""
+        if self._ending or not self.tables.has_answers:
+            return wait_any()
+        while True:
+            change = self._choice.next_change(self.tables)
+            if change:
+                return change >> 32, change & 0xFFFF_FFFF
+            self.tables.control.view[BEAT] = _STOPS_PER_BEAT
+            self._choice.consider(self.tables.answered)
+
     def _stopped(self, tid: int, status: int) -> None:
         tracee = self.tracees.get(tid)
         if tracee is None:
@@ -128,6 +147,19 @@ class PtraceLoop(abc.ABC):
                 self._resume(tracee, _signal_of(status))
             else:
                 self._dispatch(tracee, status)
+
+    # ------------------------------------------------------------------------- figures
+
+    def stops_by_kind(self) -> Counter[str]:
+        """Count all kernel stops so far; from any thread."""
+        return self.stops + self.tables.stops()
+
+    def counters(self) -> dict[tuple[Abi, int], CallCounter]:
+        """Sum up every call so far, whoever answered it; from any thread."""
+        counters = dict(self.calls.counters)
+        for key, counter in self.tables.calls():
+            counters[key] = counter + counters.get(key, CallCounter())
+        return counters
 
     # ------------------------------------------------------------------------- one stop
 
@@ -149,7 +181,10 @@ class PtraceLoop(abc.ABC):
             self._signal_delivery_stop(tracee, signal)
 
     def _resume(self, tracee: Tracee, signal: int = 0) -> None:
-        tracee.resume(to_syscall=self.every_call or tracee.awaits_exit, signal=signal)
+        if tracee.started and not tracee.awaits_exit:
+            self.tables.admit(tracee.tid)
+        awaits_exit = tracee.awaits_exit or self.tables.is_pending(tracee.tid)
+        tracee.resume(to_syscall=self.every_call or awaits_exit, signal=signal)
 
     def _seccomp_stop(self, tracee: Tracee) -> None:
         """Answer a call that a filter selected; here another tracer's or the tracee's own did."""
@@ -218,6 +253,7 @@ class PtraceLoop(abc.ABC):
             tid = tracee.tid
             tracee = self.tracees.pop(former)
             tracee.renamed(tid)
+            self.tables.rename(former, tid)
             self.tracees[tid] = tracee
         tracee.started = True
         self._event_of(tracee, "exec", former)
@@ -227,6 +263,7 @@ class PtraceLoop(abc.ABC):
         self._observe(EventStop(tracee.tid, tracee.pid, event, message, time_ns=monotonic_ns()))
 
     def _ended(self, tid: int, status: int) -> None:
+        self.tables.withhold(tid)
         tracee = self.tracees.pop(tid, None)
         if tid == self._root:
             self.status = status

@@ -1,0 +1,27 @@
+"""Zeroed memory of 64-bit words at a fixed address: what Python and compiled code share."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from typing import Final
+
+__all__ = ["Words"]
+
+_WORD: Final = 8
+#: <asm/mman-common.h>; the mmap module names it since Python 3.13.
+_MAP_NORESERVE: Final = 0x4000
+
+
+class Words:
+    """``count`` signed 64-bit words; a page of them takes memory once one of its words is set."""
+
+    __slots__ = ("_memory", "address", "view")
+
+    def __init__(self, count: int) -> None:
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        self._memory = mmap.mmap(-1, count * _WORD, flags=flags)
+        #: The words, as Python reads and writes them.
+        self.view = memoryview(self._memory).cast("q")
+        #: Where compiled code finds the first.
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
