@@ -6,21 +6,20 @@ Python must see. ``accel.mechanisms.twin_loop`` is the same in Python.
 
 Numbers go in and out as 64-bit words, tables as the addresses of their first words. System calls
 are made in place, by an instruction: no symbol is needed and no errno, so that numba can cache the
-code. numba notices a change of this file only, hence nothing is imported into compiled code.
+code. numba notices a change of this file only, hence compiled code has nothing of another.
 """
 
-# mypy: disable-error-code="no-any-unimported,untyped-decorator,misc"
+# mypy: disable-error-code="untyped-decorator,no-any-return"
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import llvmlite.binding
 from llvmlite import ir
 from numba import int64, njit, void
 from numba.extending import intrinsic
-
-from accel.mechanisms import stop_tables as t
 
 __all__ = ["enter", "leave", "next_change"]
 
@@ -44,7 +43,6 @@ _SYSCALL_STOP: Final = (5 | 0x80) << 8 | 0x7F
 
 # struct ptrace_syscall_info, in words: op and arch, ip, sp, number or result, arguments, ret_data.
 _INFO_SIZE: Final = 88
-_OP_SECCOMP: Final = 3
 _OP_EXIT: Final = 2
 _AUDIT_ARCH_X86_64: Final = 0xC000003E
 _AUDIT_ARCH_I386: Final = 0x40000003
@@ -53,16 +51,16 @@ _VSYSCALL: Final = -0xA0_0000  # 0xffffffffff600000, signed
 _RAX: Final = 10
 _ORIG_RAX: Final = 15
 
-# The words of the tables; constants of this module, since numba takes no attributes of another.
-_TO_PYTHON, _READY, _PENDING = t.TO_PYTHON, t.READY, t.PENDING
-_RESUME, _SKIP, _INSPECT = t.RESUME, t.SKIP, t.INSPECT
-_MAX_NUMBER, _COUNTER_WORDS = t.MAX_NUMBER, t.COUNTER_WORDS
-_CALLS, _STOPS, _ERRORS, _NANOSECONDS = t.CALLS, t.STOPS, t.ERRORS, t.NANOSECONDS
-_SECCOMP_STOPS, _EXIT_STOPS, _BEAT = t.SECCOMP_STOPS, t.EXIT_STOPS, t.BEAT
-_INFO: Final = t.SCRATCH
-_REGISTERS: Final = t.SCRATCH + 12
-_STATUS: Final = t.SCRATCH + 40
-_TIME: Final = t.SCRATCH + 42
+# The layout of the tables: a copy, as code in numba's cache would miss a change of the original.
+_TO_PYTHON, _READY, _PENDING = 0, 1, 2
+_RESUME, _SKIP, _INSPECT = 1, 2, 3
+_MAX_NUMBER: Final = 1024
+_CALLS, _STOPS, _ERRORS, _NANOSECONDS, _COUNTER_WORDS = 0, 1, 2, 3, 4
+_SECCOMP_STOPS, _EXIT_STOPS, _BEAT, _SCRATCH = 0, 1, 2, 4
+_INFO: Final = _SCRATCH
+_REGISTERS: Final = _SCRATCH + 12
+_STATUS: Final = _SCRATCH + 40
+_TIME: Final = _SCRATCH + 42
 
 
 @intrinsic
@@ -109,25 +107,37 @@ def _set(_typing: Any, table: Any, index: Any, value: Any) -> Any:  # noqa: ARG0
     return void(int64, int64, int64), generate
 
 
+def _compiled(signature: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Compile at once, or take from numba's cache; without a cache where none can be written."""
+
+    def compile_function(function: Callable[..., int]) -> Callable[..., int]:
+        try:
+            return njit(signature, nogil=True, cache=True)(function)
+        except RuntimeError:  # "cannot cache function: no locator available"
+            return njit(signature, nogil=True)(function)
+
+    return compile_function
+
+
 @njit(inline="always")
-def _add(table, index, value):  # type: ignore[no-untyped-def]
+def _add(table: int, index: int, value: int) -> None:
     _set(table, index, _get(table, index) + value)
 
 
 @njit(inline="always")
-def _ptrace(request, tid, addr, data):  # type: ignore[no-untyped-def]
+def _ptrace(request: int, tid: int, addr: int, data: int) -> int:
     return _syscall(_SYS_PTRACE, request, tid, addr, data)
 
 
 @njit(inline="always")
-def _now(control):  # type: ignore[no-untyped-def]
+def _now(control: int) -> int:
     time = control + 8 * _TIME
     _syscall(_SYS_CLOCK_GETTIME, _CLOCK_MONOTONIC, time, 0, 0)
     return _get(time, 0) * 1_000_000_000 + _get(time, 1)
 
 
 @njit(inline="always")
-def _call_of(info):  # type: ignore[no-untyped-def]
+def _call_of(info: int) -> int:
     """Index the call of a seccomp-stop in the counters; -1 if they have no place for it."""
     arch = (_get(info, 0) >> 32) & 0xFFFFFFFF
     number = _get(info, 3)
@@ -138,8 +148,8 @@ def _call_of(info):  # type: ignore[no-untyped-def]
     return number + _MAX_NUMBER if arch == _AUDIT_ARCH_I386 else -1
 
 
-@njit(int64(int64, int64, int64, int64, int64, int64), nogil=True, cache=True)
-def enter(tracees, answers, counters, control, tid, now):  # type: ignore[no-untyped-def]
+@_compiled(int64(int64, int64, int64, int64, int64, int64))
+def enter(tracees: int, answers: int, counters: int, control: int, tid: int, now: int) -> int:  # noqa: PLR0917 - words, not structures
     """Look up the answer to a seccomp-stop; count it, unless it is TO_PYTHON."""
     info = control + 8 * _INFO
     call = _call_of(info)
@@ -162,8 +172,8 @@ def enter(tracees, answers, counters, control, tid, now):  # type: ignore[no-unt
     return action
 
 
-@njit(int64(int64, int64, int64, int64, int64), nogil=True, cache=True)
-def leave(tracees, counters, control, tid, now):  # type: ignore[no-untyped-def]
+@_compiled(int64(int64, int64, int64, int64, int64))
+def leave(tracees: int, counters: int, control: int, tid: int, now: int) -> int:
     """Count the exit-stop of the pending call; 0 if it is something else."""
     info = control + 8 * _INFO
     if _get(info, 0) & 0xFF != _OP_EXIT:
@@ -179,8 +189,8 @@ def leave(tracees, counters, control, tid, now):  # type: ignore[no-untyped-def]
     return 1
 
 
-@njit(int64(int64, int64, int64, int64, int64), nogil=True, cache=True)
-def _seccomp_stop(tracees, answers, counters, control, tid):  # type: ignore[no-untyped-def]
+@_compiled(int64(int64, int64, int64, int64, int64))
+def _seccomp_stop(tracees: int, answers: int, counters: int, control: int, tid: int) -> int:
     """Answer a seccomp-stop; 0 if it is Python's. A request fails when the tracee was killed."""
     info = control + 8 * _INFO
     if _ptrace(_PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, info) < 0:
@@ -202,8 +212,8 @@ def _seccomp_stop(tracees, answers, counters, control, tid):  # type: ignore[no-
     return 1
 
 
-@njit(int64(int64, int64, int64, int64), nogil=True, cache=True)
-def _exit_stop(tracees, counters, control, tid):  # type: ignore[no-untyped-def]
+@_compiled(int64(int64, int64, int64, int64))
+def _exit_stop(tracees: int, counters: int, control: int, tid: int) -> int:
     """Answer a syscall-stop of a tracee with a pending call; 0 if it is Python's."""
     if _ptrace(_PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, control + 8 * _INFO) < 0:
         return 1
@@ -213,8 +223,8 @@ def _exit_stop(tracees, counters, control, tid):  # type: ignore[no-untyped-def]
     return 1
 
 
-@njit(int64(int64, int64, int64, int64), nogil=True, cache=True)
-def next_change(tracees, answers, counters, control):  # type: ignore[no-untyped-def]
+@_compiled(int64(int64, int64, int64, int64))
+def next_change(tracees: int, answers: int, counters: int, control: int) -> int:
     """Answer stops until one is Python's: return its tid << 32 | status, 0 at a beat, or -errno."""
     while True:
         tid = _syscall(_SYS_WAIT4, -1, control + 8 * _STATUS, _WAIT_OPTIONS, 0)

@@ -83,14 +83,13 @@ class StopTables:
         self.answers = Words(2 * _RET_DATA_VALUES)
         self.counters = Words(len(_ABIS) * MAX_NUMBER * COUNTER_WORDS)
         self.control = Words(_CONTROL_WORDS)
-        for ret_data, decision in answers.items():
-            value = decision.value or 0
-            # A result beyond the signed range is rare, and an error to nobody: not for here.
-            if decision.combination in _ACTIONS and value < 1 << 63:
-                self.answers.view[2 * ret_data] = _ACTIONS[decision.combination]
-                self.answers.view[2 * ret_data + 1] = value
+        actions = {ret_data: _action(decision) for ret_data, decision in answers.items()}
+        for ret_data, action in actions.items():
+            self.answers.view[2 * ret_data] = action
+            if action == SKIP:
+                self.answers.view[2 * ret_data + 1] = answers[ret_data].value or 0
         #: Whether there is anything for the loop to answer.
-        self.has_answers = any(answers)
+        self.has_answers = any(action != TO_PYTHON for action in actions.values())
 
     @property
     def addresses(self) -> tuple[int, int, int, int]:
@@ -143,9 +142,18 @@ class StopTables:
             at = index * COUNTER_WORDS
             if words[at + STOPS]:
                 key = (_ABIS[index >> CALL_SHIFT], index & (MAX_NUMBER - 1))
-                yield key, CallCounter(
-                    calls=words[at + CALLS],
-                    stops=words[at + STOPS],
-                    errors=words[at + ERRORS],
-                    nanoseconds=words[at + NANOSECONDS],
+                yield (
+                    key,
+                    CallCounter(
+                        calls=words[at + CALLS],
+                        stops=words[at + STOPS],
+                        errors=words[at + ERRORS],
+                        nanoseconds=words[at + NANOSECONDS],
+                    ),
                 )
+
+
+def _action(decision: Decision) -> int:
+    if (decision.value or 0) >= 1 << 63:
+        return TO_PYTHON  # No signed word holds it.
+    return _ACTIONS.get(decision.combination, TO_PYTHON)

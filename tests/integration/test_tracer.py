@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import signal
 import socket
@@ -16,9 +17,17 @@ import pytest
 import accel
 from accel import Decision, SyscallMask, Tracer, arg
 from accel.errors import CommandError, HandlerError, MaskError, SetupError, TimeoutExpired
-from tests.support import compiled
+from tests.support import compiled, require
 
 COUNT = 25
+
+
+@pytest.fixture(autouse=True, params=["python", "numba"])
+def answering_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds whichever loop answers the stops that no Python code looks at."""
+    if request.param == "numba":
+        require(importlib.util.find_spec("numba"), "numba is not installed")
+    monkeypatch.setenv("ACCEL_LOOP", request.param)
 
 
 @pytest.fixture

@@ -26,8 +26,10 @@ MAY_IMPORT = {
     "accel.policy": {"values", "accel.plan"},
     "accel.tracee": {"values", "accel._kernel"},
     "accel.launch": {"values", "accel._kernel", "bpf"},
+    "accel._loop": set(),
     "accel.mechanisms": {
-        "values", "bpf", "accel._kernel", "accel.tracee", "accel.launch", "accel.mechanisms",
+        "values", "bpf", "accel._kernel", "accel._loop", "accel.tracee", "accel.launch",
+        "accel.mechanisms",
     },
     "accel.tracing_thread": {"values", "accel._kernel", "accel.mechanisms"},
     "accel.capture": {"accel.launch"},
