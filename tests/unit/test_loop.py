@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accel import Decision
@@ -78,6 +78,7 @@ def _signed(word: int) -> int:
     return word - (1 << 64) if word >> 63 else word
 
 
+@settings(deadline=None)  # The first one compiles.
 @given(stops)
 def test_compiled_loop_and_twin_agree_on_every_sequence_of_stops(recorded: list) -> None:
     """Answers, states of tracees, counters: equal after each stop."""
