@@ -34,7 +34,9 @@ _VALUES = (
     ("-o", "output", "FILE", str, "write the trace to FILE, not to standard error"),
     ("-p", "pid", "PID", int, "attach to a running process: there every call stops twice"),
     ("-s", "string_limit", "N", int, "show at most N bytes of a string (default: 32)"),
-)
+    ("--placement", "placement", "P", str, "same-cpu: keep tracer and tracees on one CPU; none:"
+     " never; auto (default): while stops are frequent"),
+)  # fmt: skip
 #: Options that may be given several times: (option, name, value, help).
 _LISTS = (
     ("-e", "expressions", "EXPR", "[trace=]SET: names, %%file, %%network, !SET, /regex, ?name,"
@@ -74,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, dest=name, action="store_true", help=text)
     for option, name, text in _COUNTS:
         parser.add_argument(option, dest=name, action="count", default=0, help=text)
-    parser.set_defaults(string_limit=_STRING_LIMIT)
+    parser.set_defaults(string_limit=_STRING_LIMIT, placement="auto")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command")
 
 
@@ -95,7 +97,9 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     mask = expressions.mask
     if mask is None:
         mask = SyscallMask.parse(_PATH_CALLS) if options.paths else SyscallMask.all()
-    tracer = Tracer(command, mask=mask, pid=options.pid, close_fds=False)
+    tracer = Tracer(
+        command, mask=mask, pid=options.pid, close_fds=False, placement=options.placement
+    )
     if options.dump_filter:
         print(tracer.program)
         return 0

@@ -8,6 +8,7 @@ loaded by a thread beside, and takes over between two stops. ``ACCEL_LOOP`` choo
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -69,8 +70,14 @@ class _Loading:
         """Begin, in a thread beside, unless somebody has."""
         with self._lock:
             if self._thread is None and not self.is_done:
-                self._thread = threading.Thread(target=self.run, name="accel-load", daemon=True)
+                self._thread = threading.Thread(target=self._apart, name="accel-load", daemon=True)
                 self._thread.start()
+
+    def _apart(self) -> None:
+        # A thread inherits the affinity of its creator: here the CPU that the tracee needs.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))
+        self.run()
 
     def run(self) -> None:
         """Import, or wait until another thread has; keep why it failed."""

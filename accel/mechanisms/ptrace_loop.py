@@ -23,6 +23,7 @@ from accel.errors import TraceeDied
 from accel.mechanisms.calls import Calls
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.loop_choice import LoopChoice
+from accel.mechanisms.placement import Placement, PlacementName
 from accel.mechanisms.stop_tables import BEAT, StopTables
 from accel.result import CallCounter
 from accel.stops import EventStop, Exited, GroupStop, Killed, SignalDeliveryStop, Stop
@@ -41,7 +42,7 @@ TRACE_OPTIONS: Final = (
 )
 
 #: How many stops the loop answers before Python looks at the clock.
-_STOPS_PER_BEAT: Final = 128
+_STOPS_PER_BEAT: Final = 64
 _SYSCALL_STOP: Final = signals.SIGTRAP | 0x80
 _NEW_CHILD: Final = {
     ptrace.PTRACE_EVENT_FORK: "fork",
@@ -56,7 +57,9 @@ class PtraceLoop(abc.ABC):
     #: Whether tracees stop at every call: resumed with PTRACE_SYSCALL instead of PTRACE_CONT.
     every_call: ClassVar[bool]
 
-    def __init__(self, policy: Policy, observe: Observer) -> None:
+    def __init__(
+        self, policy: Policy, observe: Observer, placement: PlacementName = "none"
+    ) -> None:
         self.tracees: dict[int, Tracee] = {}
         #: Kernel stops by kind; what wait(2) reported, nothing else.
         self.stops: Counter[str] = Counter()
@@ -72,6 +75,8 @@ class PtraceLoop(abc.ABC):
         self._ending = False
         self._bells: dict[int, Callable[[], None]] = {}
         self._choice = LoopChoice()
+        self._waits = 0
+        self.placement = Placement(placement, lambda: self._waits + self.tables.answered)
 
     # ------------------------------------------------------------------------- who is traced
 
@@ -90,6 +95,7 @@ class PtraceLoop(abc.ABC):
     def end(self) -> None:
         """Kill every tracee, and all that appear from now on; ``run`` then reaps them."""
         self._ending = True
+        self.placement.release()
         for pid in {tracee.pid for tracee in self.tracees.values()}:
             kill_process(pid)
 
@@ -100,8 +106,11 @@ class PtraceLoop(abc.ABC):
 
     def run(self) -> None:
         """Answer stops until no tracee is left."""
-        while self.tracees:
-            self.step()
+        try:
+            while self.tracees:
+                self.step()
+        finally:
+            self.placement.release()
 
     def step(self) -> None:
         """Wait for one change of a tracee and answer it.
@@ -126,6 +135,9 @@ class PtraceLoop(abc.ABC):
 
     def _next_change(self) -> tuple[int, int]:
         """Wait for a change that Python must see; the loop answers all others meanwhile."""
+        self._waits += 1
+        if self._waits % _STOPS_PER_BEAT == 0:
+            self.placement.beat(self.tracees)
         if self._ending or not self.tables.has_answers:
             return wait_any()
         while True:
@@ -134,6 +146,7 @@ class PtraceLoop(abc.ABC):
                 return change >> 32, change & 0xFFFF_FFFF
             self.tables.control.view[BEAT] = _STOPS_PER_BEAT
             self._choice.consider(self.tables.answered)
+            self.placement.beat(self.tracees)
 
     def _stopped(self, tid: int, status: int) -> None:
         tracee = self.tracees.get(tid)
@@ -232,7 +245,9 @@ class PtraceLoop(abc.ABC):
     def _event(self, tracee: Tracee, event: int) -> None:
         if event in _NEW_CHILD:
             # The child is attached to and stops by itself; nothing to do for it here.
-            self._event_of(tracee, _NEW_CHILD[event], tracee.event_message())
+            child = tracee.event_message()
+            self.placement.born(tracee.tid, child)
+            self._event_of(tracee, _NEW_CHILD[event], child)
         elif event == ptrace.PTRACE_EVENT_EXEC:
             tracee = self._executed(tracee)
         elif event == ptrace.PTRACE_EVENT_EXIT:
@@ -254,8 +269,11 @@ class PtraceLoop(abc.ABC):
             tracee = self.tracees.pop(former)
             tracee.renamed(tid)
             self.tables.rename(former, tid)
+            self.placement.renamed(former, tid)
             self.tracees[tid] = tracee
-        tracee.started = True
+        if not tracee.started:
+            tracee.started = True
+            self.placement.started(tracee.tid)
         self._event_of(tracee, "exec", former)
         return tracee
 
@@ -264,6 +282,7 @@ class PtraceLoop(abc.ABC):
 
     def _ended(self, tid: int, status: int) -> None:
         self.tables.withhold(tid)
+        self.placement.ended(tid)
         tracee = self.tracees.pop(tid, None)
         if tid == self._root:
             self.status = status

@@ -39,11 +39,13 @@ class PtraceSyscall(PtraceLoop):
         if not self.tracees:
             raise why_not_attached(pid, ProcessLookupError(3, "No such process"))
         self._root = process
+        self.placement.started(process)
         return process
 
     def end(self) -> None:
         """Let every tracee go at its next stop; it runs on as if nothing had been."""
         self._ending = True
+        self.placement.release()
         for tid in self.tracees:
             # Only those that have not stopped already need to be interrupted.
             with contextlib.suppress(OSError):

@@ -1,0 +1,146 @@
+"""Tracer and tracee on one CPU: what changes for the tracee, and that it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import accel
+from accel import Decision, Tracer
+from tests.support import compiled, require
+
+#: Prints the affinity mask, and again after a burst of calls.
+LOOK = """
+import os
+print(sorted(os.sched_getaffinity(0)))
+for _ in range(2000): os.getppid()
+print(sorted(os.sched_getaffinity(0)))
+"""
+#: Calls getppid until that is placed; on a busy machine it may be let go in between.
+CALL_UNTIL_PLACED = """
+import os
+all_cpus = os.sched_getaffinity(0)
+while len(placed := os.sched_getaffinity(0)) > 1: os.getppid()
+"""
+
+
+@pytest.fixture(autouse=True)
+def two_cpus() -> None:
+    """On one CPU there is nothing to choose."""
+    require(len(os.sched_getaffinity(0)) > 1, "this machine has one CPU")
+
+
+def masks(tracer: Tracer) -> list[list[int]]:
+    """What the tracee printed."""
+    return [eval(line) for line in (tracer.run(timeout=60).stdout or b"").splitlines()]
+
+
+def test_what_the_tracee_can_see_of_auto() -> None:
+    """sched_getaffinity tells of one CPU during frequent stops, of its own before: no more."""
+    everywhere = sorted(os.sched_getaffinity(0))
+    script = f"{CALL_UNTIL_PLACED}print(sorted(all_cpus)); print(sorted(placed))"
+    command = [sys.executable, "-c", script]
+    before, during = masks(Tracer(command, mask="getppid", capture_output=True))
+    assert before == everywhere
+    assert len(during) == 1
+    assert set(during) < set(everywhere)
+
+
+def test_none_changes_nothing() -> None:
+    """For those who cannot have that."""
+    everywhere = sorted(os.sched_getaffinity(0))
+    command = [sys.executable, "-c", LOOK]
+    tracer = Tracer(command, mask="getppid", capture_output=True, placement="none")
+    assert masks(tracer) == [everywhere, everywhere]
+
+
+def test_same_cpu_holds_from_the_first_instruction() -> None:
+    """And to the end."""
+    tracer = Tracer(["nproc"], mask="getppid", capture_output=True, placement="same-cpu")
+    assert tracer.run().stdout == b"1\n"
+
+
+def test_what_the_user_set_is_respected() -> None:
+    """A command that is bound to a CPU stays bound to it."""
+    last = max(os.sched_getaffinity(0))
+    script = f"import os; os.sched_setaffinity(0, [{last}])\n{LOOK}"
+    command = [sys.executable, "-c", script]
+    assert masks(Tracer(command, mask="getppid", capture_output=True)) == [[last], [last]]
+
+
+@pytest.mark.parametrize("kind", ["thread", "child"])
+def test_when_stops_end_everybody_gets_back_what_was_theirs(kind: str) -> None:
+    """The tracee waits for it, without a call that stops; so do a child and a thread of it."""
+    start = {
+        "thread": "import threading; t = threading.Thread(target=work); t.start(); t.join()",
+        "child": "pid = os.fork()\nif not pid: work(); os._exit(0)\nos.waitpid(pid, 0)",
+    }[kind]
+    script = (
+        f"{CALL_UNTIL_PLACED}"
+        "def work():\n"
+        "    while os.sched_getaffinity(0) != all_cpus: pass\n"
+        "    print('released', flush=True)\n"
+        f"{start}\nwork()\n"
+    )
+    tracer = Tracer([sys.executable, "-c", script], mask="getppid", capture_output=True)
+    result = tracer.run(timeout=60)
+    assert (result.stdout, result.stderr) == (b"released\n" * 2, b"")
+
+
+def test_threads_that_compete_are_let_go() -> None:
+    """Many stops or not: two threads that compute get two CPUs."""
+    tracer = Tracer([compiled("competing")], mask="getppid", capture_output=True)
+    assert tracer.run(timeout=60).stdout == b"apart\n"
+
+
+def test_the_host_keeps_its_affinity() -> None:
+    """Of its threads, only the tracing one moves."""
+    everywhere = os.sched_getaffinity(0)
+    seen: list[set[int]] = []
+    mains: list[set[int]] = []
+    tracer = Tracer([compiled("getppid_loop"), "100000000"], stdout=subprocess.DEVNULL)
+
+    @tracer.on_entry("getppid")
+    def look(_stop: accel.SyscallEntryStop) -> Decision:
+        seen.append(os.sched_getaffinity(0))
+        mains.append(os.sched_getaffinity(os.getpid()))
+        if len(seen[-1]) == 1:
+            tracer.end()
+        return Decision.resume()
+
+    assert threading.main_thread() is threading.current_thread()
+    tracer.run(timeout=60)
+    assert seen[0] == everywhere
+    assert len(seen[-1]) == 1
+    assert all(mask == everywhere for mask in mains)
+
+
+def test_a_process_attached_to_is_left_alone() -> None:
+    """If accel was killed, nobody would give back its affinity."""
+    with subprocess.Popen([compiled("getppid_loop"), "100000000"]) as process:
+        try:
+            tracer = Tracer(pid=process.pid, mask="getppid")
+            tracer.start()
+            while tracer.statistics().stops < 5000:
+                pass
+            assert os.sched_getaffinity(process.pid) == os.sched_getaffinity(0)
+            tracer.close()
+        finally:
+            process.kill()
+
+
+def test_a_process_attached_to_gets_back_its_affinity() -> None:
+    """same-cpu was asked for; the end of tracing is the end of it."""
+    with subprocess.Popen([compiled("getppid_loop"), "100000000"]) as process:
+        try:
+            tracer = Tracer(pid=process.pid, mask="getppid", placement="same-cpu")
+            tracer.start()
+            assert len(os.sched_getaffinity(process.pid)) == 1
+            tracer.close()
+            assert os.sched_getaffinity(process.pid) == os.sched_getaffinity(0)
+        finally:
+            process.kill()

@@ -1,0 +1,48 @@
+/* Two threads compute and call getppid(2) all the time, until their affinity has shrunk to one CPU
+ * and grown again; then print "apart".
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static atomic_int over;
+
+static int cpus(void)
+{
+	cpu_set_t mask;
+
+	sched_getaffinity(0, sizeof(mask), &mask);
+	return CPU_COUNT(&mask);
+}
+
+static void *work(void *unused)
+{
+	while (!over) {
+		for (volatile int i = 0; i < 50000; i++)
+			;
+		syscall(SYS_getppid);
+	}
+	return unused;
+}
+
+int main(void)
+{
+	pthread_t worker;
+
+	while (cpus() > 1)
+		syscall(SYS_getppid);
+	pthread_create(&worker, NULL, work, NULL);
+	while (cpus() == 1) {
+		for (volatile int i = 0; i < 50000; i++)
+			;
+		syscall(SYS_getppid);
+	}
+	over = 1;
+	pthread_join(worker, NULL);
+	puts("apart");
+	return 0;
+}
