@@ -30,7 +30,7 @@ from accel.tracing_thread import TracingThread
 if TYPE_CHECKING:
     from accel.snapshots import Snapshots
 
-__all__ = ["Tracer"]
+__all__ = ["PlacementName", "Tracer"]
 
 Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Entry = TypeVar("Entry", bound=EntryHandler)

@@ -2,6 +2,7 @@
 
   python -m bench                        everything
   python -m bench one-call find          only these workloads
+  python -m bench loop                   what one stop costs, by who answers it and on which CPU
   python -m bench --quick --json FILE    a trial, with all its figures in FILE
 
 Figures are ratios to native runs of the same rounds. The exit status is 1 if output differed, if
@@ -34,6 +35,14 @@ _WORKLOADS: Final = {
     "python": "bench.real_programs",
     "tar": "bench.real_programs",
 }
+#: Workloads that are run by name only: {group: the names of its workloads}
+_GROUPS: Final = {
+    "loop": tuple(
+        f"loop-{answer}-{where}"
+        for where in ("same-cpu", "other-cpu", "free")
+        for answer in ("count", "skipexit", "skipcall", "both")
+    )
+}
 _QUICK_ROUNDS: Final = 2
 
 
@@ -41,9 +50,12 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run what ``words`` name, and report; return the exit status."""
     parser = _parser()
     options = parser.parse_args(words)
-    unknown = [name for name in options.workloads if name not in _WORKLOADS]
+    modules = _WORKLOADS | {name: f"bench.{group}" for group in _GROUPS for name in _GROUPS[group]}
+    names = [one for name in options.workloads for one in _GROUPS.get(name, (name,))]
+    unknown = [name for name in names if name not in modules]
     if unknown:
-        parser.error(f"unknown workload {unknown[0]}: choose from {', '.join(_WORKLOADS)}")
+        known = (*_WORKLOADS, *_GROUPS)
+        parser.error(f"unknown workload {unknown[0]}: choose from {', '.join(known)}")
     try:
         if options.cpu is not None:
             os.sched_setaffinity(0, {options.cpu})
@@ -56,9 +68,9 @@ def main(words: Sequence[str] | None = None) -> int:
     settings = Settings(rounds, options.quick)
     comparisons: list[Comparison] = []
     missing: dict[str, str] = {}
-    for name in options.workloads or _WORKLOADS:
+    for name in names or _WORKLOADS:
         try:
-            module = importlib.import_module(_WORKLOADS[name])
+            module = importlib.import_module(modules[name])
             comparisons.append(module.run(name, settings))
         except Missing as error:
             missing[name] = str(error)

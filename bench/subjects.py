@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from accel import Tracer
+from accel.tracer import PlacementName
 
 __all__ = ["Library", "Outcome", "Run", "Subject", "Task", "Wrapper", "accel_trace", "strace"]
 
@@ -112,6 +113,7 @@ class Library:
 
     name: str
     configure: Callable[[Tracer], None]
+    placement: PlacementName = "auto"
 
     def missing(self) -> str:
         """Be there, always: if this host cannot trace, the outcome will say so."""
@@ -127,6 +129,7 @@ class Library:
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
+                placement=self.placement,
             )
             self.configure(tracer)
             done = tracer.run(_TIMEOUT)
