@@ -44,6 +44,7 @@ _SYSCALL_STOP: Final = (5 | 0x80) << 8 | 0x7F
 # struct ptrace_syscall_info, in words: op and arch, ip, sp, number or result, arguments, ret_data.
 _INFO_SIZE: Final = 88
 _OP_EXIT: Final = 2
+_OP_SECCOMP: Final = 3
 _AUDIT_ARCH_X86_64: Final = 0xC000003E
 _AUDIT_ARCH_I386: Final = 0x40000003
 _VSYSCALL: Final = -0xA0_0000  # 0xffffffffff600000, signed
@@ -196,6 +197,8 @@ def _seccomp_stop(tracees: int, answers: int, counters: int, control: int, tid: 
     if _ptrace(_PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, info) < 0:
         _add(control, _SECCOMP_STOPS, 1)
         return 1
+    if _get(info, 0) & 0xFF != _OP_SECCOMP:
+        return 0  # Another thread's execve is ending this one: it has left the stop already.
     answer = 2 * (_get(info, 10) & 0xFFFF)
     now = _now(control) if _get(answers, answer) == _INSPECT else 0
     action = enter(tracees, answers, counters, control, tid, now)

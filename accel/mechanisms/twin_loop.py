@@ -49,6 +49,8 @@ def _seccomp_stop(tables: t.StopTables, tid: int) -> bool:
     except ProcessLookupError:
         tables.control.view[t.SECCOMP_STOPS] += 1
         return True
+    if info.op != ptrace.PTRACE_SYSCALL_INFO_SECCOMP:
+        return False  # Another thread's execve is ending this one: it has left the stop already.
     action = enter(tables, tid, info, monotonic_ns())
     try:
         if action == t.SKIP:
