@@ -59,7 +59,7 @@ class Tracer:
 
     ``placement`` says where tracer and tracees run: ``auto`` keeps them on one CPU while stops are
     frequent and the tracees do not compete for it, which makes a stop several times cheaper;
-    ``same-cpu`` always does, ``none`` never. The tracee can see its affinity change, see
+    ``same-cpu`` always does, ``none``, the default, never. The tracee can see its affinity change, see
     ``accel.mechanisms.placement``; that of a process attached to changes only with ``same-cpu``.
     """
 
@@ -78,7 +78,7 @@ class Tracer:
         capture_output: bool = False,
         close_fds: bool = True,
         pass_fds: Sequence[int] = (),
-        placement: PlacementName = "auto",
+        placement: PlacementName = "none",
     ) -> None:
         if isinstance(argv, (str, bytes, os.PathLike)):
             raise TypeError("argv is a list of arguments, as ['ls', '/etc'], not one string")

@@ -34,6 +34,11 @@ def two_cpus() -> None:
     require(len(os.sched_getaffinity(0)) > 1, "this machine has one CPU")
 
 
+def placed(command: list[str]) -> Tracer:
+    """Make a Tracer that places its tree by itself."""
+    return Tracer(command, mask="getppid", capture_output=True, placement="auto")
+
+
 def masks(tracer: Tracer) -> list[list[int]]:
     """What the tracee printed."""
     return [eval(line) for line in (tracer.run(timeout=60).stdout or b"").splitlines()]
@@ -44,7 +49,7 @@ def test_what_the_tracee_can_see_of_auto() -> None:
     everywhere = sorted(os.sched_getaffinity(0))
     script = f"{CALL_UNTIL_PLACED}print(sorted(all_cpus)); print(sorted(placed))"
     command = [sys.executable, "-c", script]
-    before, during = masks(Tracer(command, mask="getppid", capture_output=True))
+    before, during = masks(placed(command))
     assert before == everywhere
     assert len(during) == 1
     assert set(during) < set(everywhere)
@@ -69,7 +74,7 @@ def test_what_the_user_set_is_respected() -> None:
     last = max(os.sched_getaffinity(0))
     script = f"import os; os.sched_setaffinity(0, [{last}])\n{LOOK}"
     command = [sys.executable, "-c", script]
-    assert masks(Tracer(command, mask="getppid", capture_output=True)) == [[last], [last]]
+    assert masks(placed(command)) == [[last], [last]]
 
 
 @pytest.mark.parametrize("kind", ["thread", "child"])
@@ -86,14 +91,14 @@ def test_when_stops_end_everybody_gets_back_what_was_theirs(kind: str) -> None:
         "    print('released', flush=True)\n"
         f"{start}\nwork()\n"
     )
-    tracer = Tracer([sys.executable, "-c", script], mask="getppid", capture_output=True)
+    tracer = placed([sys.executable, "-c", script])
     result = tracer.run(timeout=60)
     assert (result.stdout, result.stderr) == (b"released\n" * 2, b"")
 
 
 def test_threads_that_compete_are_let_go() -> None:
     """Many stops or not: two threads that compute get two CPUs."""
-    tracer = Tracer([compiled("competing")], mask="getppid", capture_output=True)
+    tracer = placed([compiled("competing")])
     assert tracer.run(timeout=60).stdout == b"apart\n"
 
 
@@ -102,7 +107,8 @@ def test_the_host_keeps_its_affinity() -> None:
     everywhere = os.sched_getaffinity(0)
     seen: list[set[int]] = []
     mains: list[set[int]] = []
-    tracer = Tracer([compiled("getppid_loop"), "100000000"], stdout=subprocess.DEVNULL)
+    command = [compiled("getppid_loop"), "100000000"]
+    tracer = Tracer(command, stdout=subprocess.DEVNULL, placement="auto")
 
     @tracer.on_entry("getppid")
     def look(_stop: accel.SyscallEntryStop) -> Decision:
@@ -123,7 +129,7 @@ def test_a_process_attached_to_is_left_alone() -> None:
     """If accel was killed, nobody would give back its affinity."""
     with subprocess.Popen([compiled("getppid_loop"), "100000000"]) as process:
         try:
-            tracer = Tracer(pid=process.pid, mask="getppid")
+            tracer = Tracer(pid=process.pid, mask="getppid", placement="auto")
             tracer.start()
             while tracer.statistics().stops < 5000:
                 pass
