@@ -59,8 +59,8 @@ class Tracer:
 
     ``placement`` says where tracer and tracees run: ``auto`` keeps them on one CPU while stops are
     frequent and the tracees do not compete for it, which makes a stop several times cheaper;
-    ``same-cpu`` always does, ``none``, the default, never. The tracee can see its affinity change, see
-    ``accel.mechanisms.placement``; that of a process attached to changes only with ``same-cpu``.
+    ``same-cpu`` always does; ``none``, the default, never. The tracee can see its affinity change
+    (``accel.mechanisms.placement``); a process attached to is placed only by ``same-cpu``.
     """
 
     def __init__(
