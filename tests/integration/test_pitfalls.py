@@ -425,7 +425,6 @@ def test_pitfall_16_a_selected_call_that_the_tracees_filter_traces_is_reported()
     assert [stop.result for stop in exits] == [-errno.ENOSYS]
 
 
-
 def test_pitfall_17_the_filter_is_there_before_the_first_thread():
     """It is installed before execve(2), so that no thread needs TSYNC to get it."""
     tracer = Tracer([compiled("threads"), "8", "100"], mask="getppid", capture_output=True)

@@ -17,14 +17,14 @@ SESSIONS = re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_python_blocks_run_and_print_what_they_show(number: int, tmp_path: Path) -> None:
-    """``#>`` lines are what the block prints; ``...`` in them stands for anything."""
+    """``# >`` lines are what the block prints; ``...`` in them stands for anything."""
     block = BLOCKS[number]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", block],
         capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    shown = [line[3:] for line in block.splitlines() if line.startswith("#> ")]
+    shown = [line[4:] for line in block.splitlines() if line.startswith("# > ")]
     _matches(shown, done.stdout)
 
 
