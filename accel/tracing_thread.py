@@ -127,11 +127,8 @@ class TracingThread:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {signal.SIGCHLD})
         try:
             self._hang_bell()
-            try:
-                self._begin()
-                self._trace()
-            finally:
-                self._take_bell_down()
+            self._begin()
+            self._trace()
         except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
             self._failure = self._failure or error
         finally:
@@ -148,10 +145,20 @@ class TracingThread:
             self._started.set()
 
     def _trace(self) -> None:
-        """Run the loop to its end; one that fails has tracees that are still to be reaped."""
-        while self._loop.tracees:
+        """Run the loop until wait(2) knows of no tracee, not even of one that was not seen yet.
+
+        A new child is attached to before anybody hears of it, and its parent may be killed before it
+        tells. A loop that fails has tracees that are still to be reaped.
+        """
+        while True:
+            if self._bell is None:
+                self._hang_bell()
             try:
                 self._loop.run()
+                self._take_bell_down()
+                self._loop.step()
+            except ChildProcessError:
+                return
             except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
                 self._failure = self._failure or error
 
@@ -176,4 +183,5 @@ class TracingThread:
         with self._lock:
             bell, self._bell = self._bell, None
         assert bell is not None
+        self._loop.remove_bell(bell.pid)
         bell.close(reap=True)

@@ -92,6 +92,10 @@ class PtraceLoop(abc.ABC):
         """Call ``ring`` when the child ``pid`` ends: how another thread interrupts the wait."""
         self._bells[pid] = ring
 
+    def remove_bell(self, pid: int) -> None:
+        """Forget a bell that its owner takes down."""
+        self._bells.pop(pid, None)
+
     def end(self) -> None:
         """Kill every tracee, and all that appear from now on; ``run`` then reaps them."""
         self._ending = True
