@@ -147,8 +147,8 @@ class TracingThread:
     def _trace(self) -> None:
         """Run the loop until wait(2) knows of no tracee, not even of one that was not seen yet.
 
-        A new child is attached to before anybody hears of it, and its parent may be killed before it
-        tells. A loop that fails has tracees that are still to be reaped.
+        A new child is attached to before anybody hears of it, and its parent may be killed first.
+        A loop that fails has tracees that are still to be reaped.
         """
         while True:
             if self._bell is None:
