@@ -301,7 +301,7 @@ def test_pitfall_12_a_stopped_process_stays_stopped(mask):
     """A group-stop holds all threads until SIGCONT, and the real parent is told of both."""
     tracer, seen = observe([compiled("group_stop"), "20"], mask)
     assert output(tracer) == b"stopped 20 frozen 20 continued 20, ended by 15\n"
-    # How often each was seen is the kernel's: a thread that SIGCONT overtakes reports no group-stop.
+    # How often each was seen is the kernel's: SIGCONT may overtake a thread on its way.
     stops = {stop.signal for stop in seen if isinstance(stop, GroupStop)}
     assert stops == {signal.SIGSTOP, signal.SIGTSTP}
 

@@ -44,6 +44,8 @@ int main(int argc, char **argv)
 	progress = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	child = fork();
 	if (child == 0) {
+		/* In a group of its own, whose parent is in another: SIGTSTP stops no orphaned group. */
+		setpgid(0, 0);
 		pthread_create(&thread, NULL, work, NULL);
 		work(NULL);
 	}
