@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 #: modules that describe calls, masks, decisions and stops, and know of no process.
 VALUES = frozenset(
     "accel.abi accel.arguments accel.call accel.classes accel.decision accel.errors accel.families"
-    " accel.mask accel.mask_grammar accel.posix_regex accel.result accel.role_rules accel.roles"
-    " accel.scalars accel.signatures accel.stops".split()
+    " accel.mask accel.mask_grammar accel.posix_regex accel.records accel.result accel.role_rules"
+    " accel.roles accel.scalars accel.signatures accel.stops".split()
 )
 MAY_IMPORT = {
     "bpf": {"bpf"},

@@ -1,0 +1,229 @@
+"""Recorded calls: what a loop writes at a stop, 128 bytes each, and how it is read.
+
+=====================  ========  =================================================================
+field                  dtype     meaning
+=====================  ========  =================================================================
+``entered_ns``         int64     CLOCK_MONOTONIC at the stop before the call, nanoseconds
+``left_ns``            int64     the same at the stop after it; 0 if there was none
+``tid``, ``pid``       int32     the thread that called, and its process
+``number``             int32     the call's number in its ABI
+``abi``                uint8     0: x86_64; 1: i386
+``rule``               uint16    position in ``Tracer.plan.rules`` of the rule that it fell under
+``arguments``          6 uint64  the registers
+``result``             int64     the raw return value, -errno on failure; 0 without an exit-stop
+``strings``            uint64    where captured bytes lie (for ``Batch``)
+``flags``              uint16    bits 0 to 5: which arguments were captured; then the FLAGS below
+``string_sizes``       3 uint16  of each captured argument in order; bit 15: no NUL was found
+``instruction_pointer``  uint64  after the system call instruction
+``stack_pointer``      uint64
+=====================  ========  =================================================================
+
+The struct and the numpy dtype describe the same bytes. numpy is imported when arrays are asked for.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from accel.abi import Abi
+from accel.call import Call
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "ABIS",
+    "BY_PYTHON",
+    "ENTERED",
+    "FIELDS",
+    "INJECTED",
+    "LAYOUT",
+    "MAX_STRINGS",
+    "RECORD_SIZE",
+    "RETURNED",
+    "STRING_LIMIT",
+    "UNTERMINATED",
+    "Batch",
+    "Record",
+    "RecordedMemory",
+    "Sink",
+    "dtype",
+]
+
+#: The fields, as numpy describes them.
+FIELDS: Final = (
+    ("entered_ns", "<i8"),
+    ("left_ns", "<i8"),
+    ("tid", "<i4"),
+    ("pid", "<i4"),
+    ("number", "<i4"),
+    ("abi", "u1"),
+    ("unused", "u1"),
+    ("rule", "<u2"),
+    ("arguments", "<u8", (6,)),
+    ("result", "<i8"),
+    ("strings", "<u8"),
+    ("flags", "<u2"),
+    ("string_sizes", "<u2", (3,)),
+    ("instruction_pointer", "<u8"),
+    ("stack_pointer", "<u8"),
+    ("reserved", "<u8"),
+)
+LAYOUT: Final = struct.Struct("<qqiiiBBH6QqQ4HQQQ")
+RECORD_SIZE: Final = LAYOUT.size
+
+#: ``abi`` is an index into these.
+ABIS: Final = (Abi.X86_64, Abi.I386)
+
+#: Flag: the call has begun; another record will tell of its end, unless it never returns.
+ENTERED: Final = 1 << 6
+#: Flag: the tracer answered instead of the kernel.
+INJECTED: Final = 1 << 7
+#: Flag: there was an exit-stop, so ``left_ns`` and ``result`` are the kernel's.
+RETURNED: Final = 1 << 8
+#: Flag: Python answered the stop; its observers have heard of it.
+BY_PYTHON: Final = 1 << 9
+
+#: So many arguments of one call can be captured, each up to PATH_MAX.
+MAX_STRINGS: Final = 3
+STRING_LIMIT: Final = 4096
+UNTERMINATED: Final = 1 << 15
+
+
+class Record(NamedTuple):
+    """One recorded call."""
+
+    entered_ns: int
+    left_ns: int
+    tid: int
+    pid: int
+    number: int
+    abi: Abi
+    rule: int
+    arguments: tuple[int, int, int, int, int, int]
+    result: int
+    flags: int
+    instruction_pointer: int
+    stack_pointer: int
+    #: What captured arguments pointed to, by position, with its NUL if one was found.
+    strings: Mapping[int, bytes]
+
+    @property
+    def name(self) -> str:
+        """The call's name in its ABI."""
+        return self.abi.call_name(self.number)
+
+    @property
+    def call(self) -> Call:
+        """The call alone."""
+        return Call(
+            self.tid,
+            self.pid,
+            self.abi,
+            self.number,
+            self.arguments,
+            self.instruction_pointer,
+            self.stack_pointer,
+        )
+
+    @property
+    def memory(self) -> RecordedMemory:
+        """What is known of the tracee's memory."""
+        return RecordedMemory({self.arguments[at]: text for at, text in self.strings.items()})
+
+
+class RecordedMemory:
+    """The memory of a tracee as far as it was captured: the strings that arguments point to."""
+
+    __slots__ = ("_strings",)
+
+    def __init__(self, strings: Mapping[int, bytes]) -> None:
+        self._strings = strings
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read up to ``size`` bytes; none where nothing was captured."""
+        for start, text in self._strings.items():
+            if start <= address < start + len(text):
+                return text[address - start : address - start + size]
+        return b""
+
+
+class Batch:
+    """Recorded calls in the order in which they ended; valid only until the sink returns.
+
+    ``data`` holds whole records, ``strings`` is the ring that captured bytes lie in; ``known``
+    are those that have left it, by (tid, entered_ns).
+    """
+
+    def __init__(
+        self,
+        data: memoryview,
+        strings: memoryview,
+        known: Mapping[tuple[int, int], Mapping[int, bytes]],
+    ) -> None:
+        self._data = data
+        self._strings = strings
+        self._known = known
+
+    def __len__(self) -> int:
+        return len(self._data) // RECORD_SIZE
+
+    def array(self) -> np.ndarray:
+        """Copy the records into an array of ``dtype()``, of shape (len(self),). Needs numpy."""
+        import numpy as np  # noqa: PLC0415 - an extra
+
+        return np.frombuffer(self._data, dtype()).copy()
+
+    def __iter__(self) -> Iterator[Record]:
+        for words in LAYOUT.iter_unpack(self._data):
+            entered, left, tid, pid, number, abi, _, rule, *rest = words
+            arguments, (result, at, flags, *sizes, ip, sp, _) = tuple(rest[:6]), rest[6:]
+            strings: Mapping[int, bytes] = {}
+            if flags & 0x3F:
+                known = self._known.get((tid, entered))
+                strings = self._captured(at, flags, sizes) if known is None else known
+            yield Record(
+                entered, left, tid, pid, number, ABIS[abi], rule, arguments,
+                result, flags, ip, sp, strings,
+            )  # fmt: skip
+
+    def strings_at(self, index: int) -> Mapping[int, bytes]:
+        """Tell what the arguments of one record pointed to, by position."""
+        words = LAYOUT.unpack_from(self._data, index * RECORD_SIZE)
+        flags, tid, entered = words[16], words[2], words[0]
+        if not flags & 0x3F:
+            return {}
+        known = self._known.get((tid, entered))
+        return self._captured(words[15], flags, words[17:20]) if known is None else known
+
+    def _captured(
+        self, at: int, flags: int, sizes: tuple[int, ...] | list[int]
+    ) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        captured = [position for position in range(6) if flags >> position & 1]
+        for position, word in zip(captured, sizes, strict=False):
+            size = word & ~UNTERMINATED
+            start = at % len(self._strings)
+            text = bytes(self._strings[start : start + size])
+            found[position] = text if word & UNTERMINATED else text + b"\0"
+            at += size
+        return found
+
+
+class Sink(Protocol):
+    """Where records go: called from one thread at a time, while the tracees run."""
+
+    def write(self, batch: Batch) -> None:
+        """Take some records; what it keeps, it copies."""
+
+    def close(self) -> None:
+        """Write what is left: there will be no more."""
+
+
+def dtype() -> np.dtype:
+    """Return the dtype of a record: 128 bytes. Needs numpy."""
+    import numpy as np  # noqa: PLC0415 - an extra
+
+    return np.dtype([*FIELDS])
