@@ -2,18 +2,19 @@
 
 ``next_change`` waits for the tracees of the calling thread and answers the stops that the tables of
 ``accel.mechanisms.stop_tables`` answer; it holds no GIL, and returns when there is something that
-Python must see. ``accel.mechanisms.twin_loop`` is the same in Python.
+Python must do. ``accel.mechanisms.twin_loop`` is the same in Python.
 
-Numbers go in and out as 64-bit words, tables as the addresses of their first words. System calls
-are made in place, by an instruction: no symbol is needed and no errno, so that numba can cache the
-code. numba notices a change of this file only, hence compiled code has nothing of another.
+All state is in tables of 64-bit words; the control words hold the addresses of the others. System
+calls are made in place, by an instruction: no symbol is needed and no errno, so the machine code
+refers to nothing outside itself. ``machine_code`` gives it away as bytes, which a later process
+runs without importing numba. A change of this file is all that makes these bytes stale, hence
+compiled code has nothing of another.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-any-return"
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import llvmlite.binding
@@ -21,17 +22,21 @@ from llvmlite import ir
 from numba import int64, njit, void
 from numba.extending import intrinsic
 
-__all__ = ["enter", "leave", "next_change"]
+__all__ = ["add", "append", "enter", "leave", "machine_code", "next_change", "read", "read_string"]
 
-# Inline assembly is parsed when code is compiled, not when it comes from the cache.
+# Inline assembly is parsed when code is compiled, not when it comes from a cache.
 llvmlite.binding.initialize_native_asmparser()
 
+_TRIPLE: Final = "x86_64-unknown-linux-gnu"
 _SYS_WAIT4: Final = 61
 _SYS_PTRACE: Final = 101
 _SYS_CLOCK_GETTIME: Final = 228
+_SYS_PROCESS_VM_READV: Final = 310
 _CLOCK_MONOTONIC: Final = 1
 _WAIT_OPTIONS: Final = 0x4000_0000 | 0x2000_0000  # __WALL | __WNOTHREAD
+_WNOHANG: Final = 1
 _EINTR: Final = 4
+_ESRCH: Final = 3
 
 _PTRACE_CONT: Final = 7
 _PTRACE_GETREGS: Final = 12
@@ -52,33 +57,53 @@ _VSYSCALL: Final = -0xA0_0000  # 0xffffffffff600000, signed
 _RAX: Final = 10
 _ORIG_RAX: Final = 15
 
-# The layout of the tables: a copy, as code in numba's cache would miss a change of the original.
+# The layout of the tables: a copy, as the bytes in the cache would miss a change of the original.
+_BEAT_DUE, _CHANGED, _RING_FULL = 0, 1, 2
 _TO_PYTHON, _READY, _PENDING = 0, 1, 2
-_RESUME, _SKIP, _INSPECT = 1, 2, 3
+_RESUME, _SKIP, _INSPECT, _LAST_ACTION = 1, 2, 3, 3
 _MAX_NUMBER: Final = 1024
+_QUEUE_LENGTH: Final = 4096
+
+# Words of an answer, of which each RET_DATA has one.
+_ACTION, _VALUE, _RECORDED, _RULE, _ENTRY, _EXIT, _STATE, _ANSWER_WORDS = 0, 1, 2, 3, 4, 5, 6, 8
+# Words of a call's counters.
 _CALLS, _STOPS, _ERRORS, _NANOSECONDS, _COUNTER_WORDS = 0, 1, 2, 3, 4
-_SECCOMP_STOPS, _EXIT_STOPS, _BEAT, _SCRATCH = 0, 1, 2, 4
-_INFO: Final = _SCRATCH
-_REGISTERS: Final = _SCRATCH + 12
-_STATUS: Final = _SCRATCH + 40
-_TIME: Final = _SCRATCH + 42
+# Words of a record: accel.records. In the table of tracees the last word is the tracee's state.
+_ENTERED_NS, _LEFT_NS, _NUMBER, _ARGUMENTS, _RESULT, _STRINGS, _FLAGS = 0, 1, 3, 4, 10, 11, 12
+_IP, _SP, _TRACEE_STATE, _RECORD_WORDS = 13, 14, 15, 16
+_IS_ENTERED, _IS_INJECTED, _IS_RETURNED = 1 << 6, 1 << 7, 1 << 8
+_MAX_STRINGS, _STRING_LIMIT, _UNTERMINATED, _PAGE = 3, 4096, 1 << 15, 4096
+_SHORT: Final = 256  # Most strings are paths, and shorter; a page takes longer to copy.
+
+# The control words.
+_SECCOMP_STOPS, _EXIT_STOPS, _BEAT, _TRACEES = 0, 1, 2, 3
+_CHANGE_TID, _CHANGE_STATUS, _HAS_INFO = 4, 5, 6
+_REPLY_TID, _REPLY_REQUEST, _REPLY_SIGNAL = 7, 8, 9
+_QUEUE_FIRST, _QUEUE_END = 10, 11
+_RECORDING, _DROPS, _DROPPED, _RING_HEAD, _RING_TAIL, _RING_SIZE = 12, 13, 14, 15, 16, 17
+_STRINGS_HEAD, _STRINGS_TAIL, _STRINGS_SIZE = 18, 19, 20
+_TRACEE_TABLE, _ANSWER_TABLE, _COUNTER_TABLE, _CAPTURE_TABLE, _QUEUE = 21, 22, 23, 24, 25
+_RING, _STRING_RING, _MEMORY = 26, 27, 28
+_INFO, _REGISTERS, _STATUS, _TIME, _VECTORS, _NEW_VALUE = 32, 44, 72, 74, 76, 80
+#: RECORDING: besides whole calls, their beginnings.
+_BEGINNINGS: Final = 2
 
 
 @intrinsic
-def _syscall(_typing: Any, number: Any, a: Any, b: Any, c: Any, d: Any) -> Any:  # noqa: ARG001 - numba reads the names
-    """Make a system call of up to four arguments; return its result, or -errno."""
+def _syscall(_typing: Any, number: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:  # noqa: ARG001, PLR0917 - numba reads the names
+    """Make a system call; return its result, or -errno."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         word = ir.IntType(64)
         instruction = ir.InlineAsm(
-            ir.FunctionType(word, [word] * 5),
+            ir.FunctionType(word, [word] * 7),
             "syscall",
-            "={rax},{rax},{rdi},{rsi},{rdx},{r10},~{rcx},~{r11},~{memory}",
+            "={rax},{rax},{rdi},{rsi},{rdx},{r10},{r8},{r9},~{rcx},~{r11},~{memory}",
             side_effect=True,
         )
         return builder.call(instruction, arguments)
 
-    return int64(int64, int64, int64, int64, int64), generate
+    return int64(*[int64] * 7), generate
 
 
 def _word_at(builder: Any, table: Any, index: Any) -> Any:
@@ -108,40 +133,72 @@ def _set(_typing: Any, table: Any, index: Any, value: Any) -> Any:  # noqa: ARG0
     return void(int64, int64, int64), generate
 
 
-def _compiled(signature: Any) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Compile at once, or take from numba's cache; without a cache where none can be written."""
+@intrinsic
+def _publish(_typing: Any, table: Any, index: Any, value: Any) -> Any:  # noqa: ARG001 - numba reads the names
+    """Write a word that tells another thread that all words before it are written."""
 
-    def compile_function(function: Callable[..., int]) -> Callable[..., int]:
-        try:
-            return njit(signature, nogil=True, cache=True)(function)
-        except RuntimeError:  # "cannot cache function: no locator available"
-            return njit(signature, nogil=True)(function)
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        table, index, value = arguments
+        builder.store_atomic(value, _word_at(builder, table, index), "release", 8)
+        return context.get_dummy_value()
 
-    return compile_function
+    return void(int64, int64, int64), generate
+
+
+@intrinsic
+def _byte(_typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba reads the names
+    """Read a byte of this process."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        byte = builder.load(builder.inttoptr(arguments[0], ir.IntType(8).as_pointer()))
+        return builder.zext(byte, ir.IntType(64))
+
+    return int64(int64), generate
+
+
+@intrinsic
+def _call(_typing: Any, function: Any, record: Any, state: Any, control: Any) -> Any:  # noqa: ARG001 - numba reads the names
+    """Call a function of the user's, compiled by ``accel.jit``: word f(record, state, control)."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        pointer = ir.FunctionType(word, [word] * 3).as_pointer()
+        return builder.call(builder.inttoptr(arguments[0], pointer), arguments[1:])
+
+    return int64(int64, int64, int64, int64), generate
 
 
 @njit(inline="always")
-def _add(table: int, index: int, value: int) -> None:
+def add(table: int, index: int, value: int) -> None:
+    """Add to a word of a table."""
     _set(table, index, _get(table, index) + value)
 
 
 @njit(inline="always")
 def _ptrace(request: int, tid: int, addr: int, data: int) -> int:
-    return _syscall(_SYS_PTRACE, request, tid, addr, data)
+    return _syscall(_SYS_PTRACE, request, tid, addr, data, 0, 0)
 
 
 @njit(inline="always")
 def _now(control: int) -> int:
     time = control + 8 * _TIME
-    _syscall(_SYS_CLOCK_GETTIME, _CLOCK_MONOTONIC, time, 0, 0)
+    _syscall(_SYS_CLOCK_GETTIME, _CLOCK_MONOTONIC, time, 0, 0, 0, 0)
     return _get(time, 0) * 1_000_000_000 + _get(time, 1)
 
 
 @njit(inline="always")
-def _call_of(info: int) -> int:
-    """Index the call of a seccomp-stop in the counters; -1 if they have no place for it."""
-    arch = (_get(info, 0) >> 32) & 0xFFFFFFFF
-    number = _get(info, 3)
+def _record_of(control: int, tid: int) -> int:
+    return _get(control, _TRACEE_TABLE) + 8 * _RECORD_WORDS * tid
+
+
+@njit(inline="always")
+def _answer_of(control: int, ret_data: int) -> int:
+    return _get(control, _ANSWER_TABLE) + 8 * _ANSWER_WORDS * (ret_data & 0xFFFF)
+
+
+@njit(inline="always")
+def _call_of(number: int, arch: int) -> int:
+    """Index a call in the counters; -1 if they have no place for it."""
     if number < 0 or number >= _MAX_NUMBER:
         return -1
     if arch == _AUDIT_ARCH_X86_64:
@@ -149,59 +206,201 @@ def _call_of(info: int) -> int:
     return number + _MAX_NUMBER if arch == _AUDIT_ARCH_I386 else -1
 
 
-@_compiled(int64(int64, int64, int64, int64, int64, int64))
-def enter(tracees: int, answers: int, counters: int, control: int, tid: int, now: int) -> int:  # noqa: PLR0917 - words, not structures
-    """Look up the answer to a seccomp-stop; count it, unless it is TO_PYTHON."""
+# ------------------------------------------------------------------------- tracee memory
+
+
+@njit
+def read(control: int, tid: int, address: int, target: int, size: int) -> int:
+    """Copy up to ``size`` bytes of a page of tracee memory; return how many, or -errno."""
+    vectors = control + 8 * _VECTORS
+    _set(vectors, 0, target)
+    _set(vectors, 1, size)
+    _set(vectors, 2, address)
+    _set(vectors, 3, size)
+    return _syscall(_SYS_PROCESS_VM_READV, tid, vectors, 1, vectors + 16, 1, 0)
+
+
+@njit
+def read_string(control: int, tid: int, address: int, target: int) -> int:
+    """Copy a C string of at most PATH_MAX bytes; return its length, flagged if it has no NUL."""
+    size = 0
+    while address != 0 and size < _STRING_LIMIT:
+        part = _PAGE - ((address + size) & (_PAGE - 1))  # A read over the end of a mapping fails.
+        part = min(part, _STRING_LIMIT - size, _SHORT if size == 0 else _PAGE)
+        part = read(control, tid, address + size, target + size, part)
+        if part <= 0:
+            break
+        for at in range(size, size + part):
+            if _byte(target + at) == 0:
+                return at
+        size += part
+    return size | _UNTERMINATED
+
+
+# ------------------------------------------------------------------------- recording
+
+
+@njit(inline="always")
+def _is_full(control: int) -> bool:
+    """Whether the rings may not hold what one more stop writes."""
+    records = _get(control, _RING_HEAD) - _get(control, _RING_TAIL)
+    strings = _get(control, _STRINGS_HEAD) - _get(control, _STRINGS_TAIL)
+    # Captured bytes are in one piece, so as much may be left out at the end of the ring.
+    needed = 2 * _MAX_STRINGS * _STRING_LIMIT
+    return records + 2 > _get(control, _RING_SIZE) or strings + needed > _get(
+        control, _STRINGS_SIZE
+    )
+
+
+@njit
+def append(control: int, record: int) -> None:
+    """Write a record to the ring; count it as dropped if there is no room."""
+    if _is_full(control):
+        add(control, _DROPPED, 1)
+        return
+    head = _get(control, _RING_HEAD)
+    slot = _get(control, _RING) + 8 * _RECORD_WORDS * (head & (_get(control, _RING_SIZE) - 1))
+    for word in range(_TRACEE_STATE):
+        _set(slot, word, _get(record, word))
+    _set(slot, _TRACEE_STATE, _get(control, _STRINGS_HEAD))
+    _publish(control, _RING_HEAD, head + 1)
+
+
+@njit
+def _capture(control: int, record: int, tid: int, mask: int) -> None:
+    """Copy the strings that arguments point to into their ring, as they are now."""
+    size = _get(control, _STRINGS_SIZE)
+    head = _get(control, _STRINGS_HEAD)
+    left = size - (head & (size - 1))
+    if left < _MAX_STRINGS * _STRING_LIMIT:
+        head += left
+    _set(record, _STRINGS, head)
+    flags = mask
+    shift = 16
+    for position in range(6):
+        if (mask >> position) & 1:
+            target = _get(control, _STRING_RING) + (head & (size - 1))
+            length = read_string(control, tid, _get(record, _ARGUMENTS + position), target)
+            flags |= length << shift
+            shift += 16
+            head += length & ~_UNTERMINATED
+    _set(record, _FLAGS, flags)
+    _set(control, _STRINGS_HEAD, head)
+
+
+@njit
+def _begin(control: int, record: int, tid: int, call: int, action: int) -> None:
+    """Record the beginning of a call: its strings, and itself if somebody wants to see that."""
+    if _is_full(control):
+        return
+    mask = _get(_get(control, _CAPTURE_TABLE), call)
+    if mask != 0:
+        _capture(control, record, tid, mask)
+    begun = mask != 0 or _get(control, _RECORDING) == _BEGINNINGS
+    if action == _INSPECT and begun:
+        flags = _get(record, _FLAGS)
+        _set(record, _FLAGS, flags | _IS_ENTERED)
+        append(control, record)
+        _set(record, _FLAGS, flags)
+
+
+# ------------------------------------------------------------------------- two kinds of stops
+
+
+@njit(inline="always")
+def _fill(record: int, info: int, numbers: int, now: int) -> None:
+    """Begin the record of a call from what the kernel says of it."""
+    _set(record, _ENTERED_NS, now)
+    _set(record, _LEFT_NS, 0)
+    _set(record, _NUMBER, numbers)
+    # int 0x80 from 64-bit code leaves the upper halves as they were; the kernel ignores them.
+    width = 0xFFFFFFFF if (numbers >> 32) & 1 else -1
+    for position in range(6):
+        _set(record, _ARGUMENTS + position, _get(info, 4 + position) & width)
+    _set(record, _RESULT, 0)
+    _set(record, _FLAGS, 0)
+    _set(record, _IP, _get(info, 1))
+    _set(record, _SP, _get(info, 2))
+
+
+@njit
+def enter(control: int, tid: int, now: int) -> int:
+    """Look up the answer to a seccomp-stop; count and record it, unless it is TO_PYTHON."""
     info = control + 8 * _INFO
-    call = _call_of(info)
-    answer = 2 * (_get(info, 10) & 0xFFFF)
-    action = _get(answers, answer)
+    ret_data = _get(info, 10) & 0xFFFF
+    answer = _answer_of(control, ret_data)
+    action = _get(answer, _ACTION)
+    number = _get(info, 3)
+    call = _call_of(number, (_get(info, 0) >> 32) & 0xFFFFFFFF)
     if call < 0 or action == _TO_PYTHON:
         return _TO_PYTHON
-    ip = _get(info, 1)
-    if action == _INSPECT and _VSYSCALL <= ip < _VSYSCALL + 4096:
-        action = _RESUME
-    _add(counters, _COUNTER_WORDS * call + _CALLS, 1)
-    _add(counters, _COUNTER_WORDS * call + _STOPS, 1)
-    _add(control, _SECCOMP_STOPS, 1)
-    _set(tracees, 2 * tid, _READY)
-    if action == _INSPECT:
-        _set(tracees, 2 * tid, _PENDING + call)
-        _set(tracees, 2 * tid + 1, now)
-    elif action == _SKIP and -4095 <= _get(answers, answer + 1) < 0:
-        _add(counters, _COUNTER_WORDS * call + _ERRORS, 1)
+    record = _record_of(control, tid)
+    _fill(record, info, number | (call >> 10) << 32 | _get(answer, _RULE) << 48, now)
+    value = _get(answer, _VALUE)
+    if _get(answer, _ENTRY) != 0:
+        action = _call(_get(answer, _ENTRY), record, _get(answer, _STATE), control)
+        value = _get(control, _NEW_VALUE)
+        if action <= _TO_PYTHON or action > _LAST_ACTION:
+            return _TO_PYTHON
+    _set(control, _NEW_VALUE, value)
+    if action == _INSPECT and _VSYSCALL <= _get(info, 1) < _VSYSCALL + 4096:
+        action = _RESUME  # It is emulated, and there is no exit-stop.
+    counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
+    add(counters, _CALLS, 1)
+    add(counters, _STOPS, 1)
+    add(control, _SECCOMP_STOPS, 1)
+    _set(record, _TRACEE_STATE, _PENDING + ret_data if action == _INSPECT else _READY)
+    is_recorded = _get(answer, _RECORDED) != 0
+    if is_recorded:
+        _begin(control, record, tid, call, action)
+    if action == _SKIP:
+        _set(record, _RESULT, value)
+        _set(record, _FLAGS, _get(record, _FLAGS) | _IS_INJECTED)
+        if -4095 <= value < 0:
+            add(counters, _ERRORS, 1)
+    if is_recorded and action != _INSPECT:
+        append(control, record)
     return action
 
 
-@_compiled(int64(int64, int64, int64, int64, int64))
-def leave(tracees: int, counters: int, control: int, tid: int, now: int) -> int:
-    """Count the exit-stop of the pending call; 0 if it is something else."""
+@njit
+def leave(control: int, tid: int, now: int) -> int:
+    """Count and record the exit-stop of the pending call; tell whether its result is replaced."""
     info = control + 8 * _INFO
-    if _get(info, 0) & 0xFF != _OP_EXIT:
-        return 0
-    call = _get(tracees, 2 * tid) - _PENDING
-    result = _get(info, 3)
-    _set(tracees, 2 * tid, _READY)
-    _add(counters, _COUNTER_WORDS * call + _STOPS, 1)
-    _add(counters, _COUNTER_WORDS * call + _NANOSECONDS, now - _get(tracees, 2 * tid + 1))
+    record = _record_of(control, tid)
+    answer = _answer_of(control, _get(record, _TRACEE_STATE) - _PENDING)
+    numbers = _get(record, _NUMBER)
+    call = (numbers & 0xFFFF) + ((numbers >> 32) & 1) * _MAX_NUMBER
+    flags = _get(record, _FLAGS) | _IS_RETURNED
+    _set(record, _TRACEE_STATE, _READY)
+    _set(record, _LEFT_NS, now)
+    _set(record, _RESULT, _get(info, 3))
+    replaced = 0
+    if _get(answer, _EXIT) != 0:
+        replaced = _call(_get(answer, _EXIT), record, _get(answer, _STATE), control)
+        if replaced != 0:
+            _set(record, _RESULT, _get(control, _NEW_VALUE))
+            flags |= _IS_INJECTED
+    result = _get(record, _RESULT)
+    counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
+    add(counters, _STOPS, 1)
+    add(counters, _NANOSECONDS, now - _get(record, _ENTERED_NS))
     if -4095 <= result < 0:
-        _add(counters, _COUNTER_WORDS * call + _ERRORS, 1)
-    _add(control, _EXIT_STOPS, 1)
-    return 1
+        add(counters, _ERRORS, 1)
+    add(control, _EXIT_STOPS, 1)
+    if _get(answer, _RECORDED) != 0:
+        _set(record, _FLAGS, flags)
+        append(control, record)
+    return replaced
 
 
-@_compiled(int64(int64, int64, int64, int64, int64))
-def _seccomp_stop(tracees: int, answers: int, counters: int, control: int, tid: int) -> int:
+@njit
+def _seccomp_stop(control: int, tid: int) -> int:
     """Answer a seccomp-stop; 0 if it is Python's. A request fails when the tracee was killed."""
     info = control + 8 * _INFO
-    if _ptrace(_PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, info) < 0:
-        _add(control, _SECCOMP_STOPS, 1)
-        return 1
-    if _get(info, 0) & 0xFF != _OP_SECCOMP:
-        return 0  # Another thread's execve is ending this one: it has left the stop already.
-    answer = 2 * (_get(info, 10) & 0xFFFF)
-    now = _now(control) if _get(answers, answer) == _INSPECT else 0
-    action = enter(tracees, answers, counters, control, tid, now)
+    answer = _answer_of(control, _get(info, 10))
+    timed = _get(answer, _ACTION) == _INSPECT or _get(answer, _RECORDED) != 0
+    action = enter(control, tid, _now(control) if timed or _get(answer, _ENTRY) != 0 else 0)
     if action == _TO_PYTHON:
         return 0
     if action == _SKIP:
@@ -209,41 +408,141 @@ def _seccomp_stop(tracees: int, answers: int, counters: int, control: int, tid: 
         if _ptrace(_PTRACE_GETREGS, tid, 0, registers) < 0:
             return 1
         _set(registers, _ORIG_RAX, -1)
-        _set(registers, _RAX, _get(answers, answer + 1))
+        _set(registers, _RAX, _get(control, _NEW_VALUE))
         _ptrace(_PTRACE_SETREGS, tid, 0, registers)
     _ptrace(_PTRACE_SYSCALL if action == _INSPECT else _PTRACE_CONT, tid, 0, 0)
     return 1
 
 
-@_compiled(int64(int64, int64, int64, int64))
-def _exit_stop(tracees: int, counters: int, control: int, tid: int) -> int:
-    """Answer a syscall-stop of a tracee with a pending call; 0 if it is Python's."""
-    if _ptrace(_PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, control + 8 * _INFO) < 0:
-        return 1
-    if leave(tracees, counters, control, tid, _now(control)) == 0:
-        return 0
+@njit
+def _exit_stop(control: int, tid: int) -> int:
+    """Answer the exit-stop of a pending call."""
+    if leave(control, tid, _now(control)) != 0:
+        registers = control + 8 * _REGISTERS
+        if _ptrace(_PTRACE_GETREGS, tid, 0, registers) < 0:
+            return 1
+        _set(registers, _RAX, _get(control, _NEW_VALUE))
+        _ptrace(_PTRACE_SETREGS, tid, 0, registers)
     _ptrace(_PTRACE_CONT, tid, 0, 0)
     return 1
 
 
-@_compiled(int64(int64, int64, int64, int64))
-def next_change(tracees: int, answers: int, counters: int, control: int) -> int:
-    """Answer stops until one is Python's: return its tid << 32 | status, 0 at a beat, or -errno."""
-    while True:
-        tid = _syscall(_SYS_WAIT4, -1, control + 8 * _STATUS, _WAIT_OPTIONS, 0)
+# ------------------------------------------------------------------------- waiting
+
+
+@njit
+def _fill_queue(control: int) -> int:
+    """Wait until tracees have changed, and take all that have; return 0, or -errno.
+
+    Taken one by one, those at the head of the kernel's list would be found ever anew, and starve
+    the others.
+    """
+    status = control + 8 * _STATUS
+    queue = _get(control, _QUEUE)
+    options = _WAIT_OPTIONS
+    count = 0
+    while count < _QUEUE_LENGTH:
+        tid = _syscall(_SYS_WAIT4, -1, status, options, 0, 0, 0)
         if tid == -_EINTR:
             continue
-        if tid < 0:
-            return tid
-        status = _get(control, _STATUS) & 0xFFFFFFFF
-        state = _get(tracees, 2 * tid)
-        answered = 0
-        if status == _SECCOMP_STOP and state != _TO_PYTHON:
-            answered = _seccomp_stop(tracees, answers, counters, control, tid)
-        elif status == _SYSCALL_STOP and state >= _PENDING:
-            answered = _exit_stop(tracees, counters, control, tid)
-        if answered == 0:
-            return tid << 32 | status
-        _add(control, _BEAT, -1)
+        if tid <= 0:
+            break
+        _set(queue, count, tid << 32 | (_get(status, 0) & 0xFFFFFFFF))
+        count += 1
+        if _get(control, _TRACEES) < 2:
+            break  # Nobody waits behind it.
+        options = _WAIT_OPTIONS | _WNOHANG
+    _set(control, _QUEUE_FIRST, 0)
+    _set(control, _QUEUE_END, count)
+    return tid if count == 0 else 0
+
+
+@njit
+def _answer(control: int, tid: int, status: int) -> int:
+    """Answer a change of a tracee; 0 if that is Python's to do.
+
+    A stop may be over by now, as another thread's execve ends this one, or SIGKILL: the next change
+    is reported like any other.
+    """
+    if status not in (_SECCOMP_STOP, _SYSCALL_STOP):
+        return 0
+    info = control + 8 * _INFO
+    if _ptrace(_PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, info) < 0:
+        return 1
+    operation = _get(info, 0) & 0xFF
+    if operation == 0 or (operation == _OP_SECCOMP) != (status == _SECCOMP_STOP):
+        return 1
+    _set(control, _HAS_INFO, 1)
+    state = _get(_record_of(control, tid), _TRACEE_STATE)
+    if operation == _OP_SECCOMP:
+        return _seccomp_stop(control, tid) if state != _TO_PYTHON else 0
+    return _exit_stop(control, tid) if operation == _OP_EXIT and state >= _PENDING else 0
+
+
+@njit
+def _reply(control: int) -> int:
+    """Resume the tracee whose stop Python has answered; return 0, or -errno."""
+    tid = _get(control, _REPLY_TID)
+    _set(control, _REPLY_TID, 0)
+    request = _get(control, _REPLY_REQUEST)
+    done = _ptrace(request, tid, 0, _get(control, _REPLY_SIGNAL)) if tid != 0 else 0
+    return 0 if done == -_ESRCH else done  # It was killed in the stop.
+
+
+@njit(int64(int64), no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def next_change(control: int) -> int:
+    """Answer stops until there is something for Python: return CHANGED, BEAT_DUE, RING_FULL.
+
+    Or -errno, of the reply or of wait4(2).
+    """
+    error = _reply(control)
+    while error == 0:
+        if _get(control, _RECORDING) != 0 and _get(control, _DROPS) == 0 and _is_full(control):
+            return _RING_FULL
         if _get(control, _BEAT) <= 0:
-            return 0
+            return _BEAT_DUE
+        first = _get(control, _QUEUE_FIRST)
+        if first == _get(control, _QUEUE_END):
+            error = _fill_queue(control)
+            continue
+        _set(control, _QUEUE_FIRST, first + 1)
+        change = _get(_get(control, _QUEUE), first)
+        tid, status = change >> 32, change & 0xFFFFFFFF
+        _set(control, _HAS_INFO, 0)
+        if _answer(control, tid, status) == 0:
+            _set(control, _CHANGE_TID, tid)
+            _set(control, _CHANGE_STATUS, status)
+            return _CHANGED
+        add(control, _BEAT, -1)
+    return error
+
+
+# ------------------------------------------------------------------------- machine code
+
+
+def machine_code() -> bytes:
+    """Return ``next_change`` as position-independent code that refers to nothing outside itself.
+
+    It is entered at its first byte, as int f(int64 *result, void **exception, int64 control): how
+    numba's own code calls it. Raise RuntimeError if the compiler made something else.
+    """
+    llvm: Any = llvmlite.binding
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    [compiled] = next_change.overloads.values()
+    module = llvm.parse_assembly(compiled.library.get_llvm_str())
+    for part in (*module.functions, *module.global_variables):
+        if part.name != compiled.fndesc.mangled_name and not part.is_declaration:
+            part.linkage = "internal"  # Inlined, or left out if nobody uses it.
+    # For any CPU of the architecture: the code may be in a home directory that machines share.
+    target = llvm.Target.from_triple(_TRIPLE).create_target_machine(
+        cpu="x86-64", opt=3, reloc="pic", codemodel="small"
+    )
+    builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=3))
+    builder.getModulePassManager().run(module, builder)
+    sections = llvm.ObjectFileRef.from_data(target.emit_object(module)).sections()
+    found = {(section.name() or b"").decode(): bytes(section.data()) for section in sections}
+    needed = {name for name in found if name.startswith((".rela.text", ".rodata", ".data", ".bss"))}
+    if needed or ".text" not in found:
+        raise RuntimeError(f"the compiled loop is not self-contained: {', '.join(sorted(found))}")
+    return found[".text"]

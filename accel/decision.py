@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno as _errno
 from dataclasses import dataclass
 
-__all__ = ["Decision"]
+__all__ = ["Answer", "Decision"]
 
 _MAX_ERRNO = 4095
 
@@ -97,6 +97,23 @@ class Decision:
         if not self.exit and -_MAX_ERRNO <= value < 0:
             return f"fail({_error_name(-value)})"
         return f"skip({value}{', inspect=True' if self.exit else ''})"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the loop answers the calls of a rule with, where no Python code needs to see the stop.
+
+    ``entry`` and ``exit`` are the addresses of compiled functions of the user's, which decide
+    instead, and ``state`` that of their array; see ``accel.jit``.
+    """
+
+    decision: Decision
+    #: The position of that rule in its plan.
+    rule: int = 0
+    is_recorded: bool = False
+    entry: int = 0
+    exit: int = 0
+    state: int = 0
 
 
 def _error_name(number: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from accel.call import Call
-from accel.decision import Decision
+from accel.decision import Answer, Decision
 from accel.errors import AccelError, HandlerError
 from accel.mask import SyscallMask
 from accel.plan import Plan
@@ -46,9 +46,9 @@ class HandlerPolicy:
         """Tell whether the call stopped only for being a blind spot."""
         return self.plan.is_watched(ret_data)
 
-    def constant_answers(self) -> dict[int, Decision]:
-        """Map RET_DATA to the decision on the calls of a rule that no Python code looks at."""
-        answers: dict[int, Decision] = {}
+    def loop_answers(self) -> dict[int, Answer]:
+        """Map RET_DATA to the answer to the calls of a rule that no Python code looks at."""
+        answers: dict[int, Answer] = {}
         if self.calls_observed:
             return answers
         decided = SyscallMask.none()
@@ -58,9 +58,8 @@ class HandlerPolicy:
             if not rule.where:
                 decided |= rule.mask
             if rule.handler is None and not handled:
-                answers[self.plan.ret_data_of(index)] = rule.decision or self._wanted(
-                    rule.observed and self.exits_observed
-                )
+                decision = rule.decision or self._wanted(rule.observed and self.exits_observed)
+                answers[self.plan.ret_data_of(index)] = Answer(decision, index, rule.observed)
         return answers
 
     def decide(self, number: int, stop: SyscallEntryStop) -> tuple[Decision, int]:

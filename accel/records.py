@@ -11,11 +11,12 @@ field                  dtype     meaning
 ``rule``               uint16    position in ``Tracer.plan.rules`` of the rule that it fell under
 ``arguments``          6 uint64  the registers
 ``result``             int64     the raw return value, -errno on failure; 0 without an exit-stop
-``strings``            uint64    where captured bytes lie (for ``Batch``)
+``strings``            uint64    where captured bytes begin in their ring (for ``Batch``)
 ``flags``              uint16    bits 0 to 5: which arguments were captured; then the FLAGS below
 ``string_sizes``       3 uint16  of each captured argument in order; bit 15: no NUL was found
 ``instruction_pointer``  uint64  after the system call instruction
-``stack_pointer``      uint64
+``stack_pointer``      uint64    before it
+``strings_end``        uint64    how far that ring was filled (for who empties it)
 =====================  ========  =================================================================
 
 The struct and the numpy dtype describe the same bytes. numpy is imported when arrays are asked for.
@@ -69,7 +70,7 @@ FIELDS: Final = (
     ("string_sizes", "<u2", (3,)),
     ("instruction_pointer", "<u8"),
     ("stack_pointer", "<u8"),
-    ("reserved", "<u8"),
+    ("strings_end", "<u8"),
 )
 LAYOUT: Final = struct.Struct("<qqiiiBBH6QqQ4HQQQ")
 RECORD_SIZE: Final = LAYOUT.size

@@ -75,10 +75,9 @@ class Tracee:
             self.pending.call = replace(self.pending.call, tid=tid)
         self.stop_number += 1
 
-    def resume(self, *, to_syscall: bool, signal: int = 0) -> None:
-        """Let it run: to the next event or, with ``to_syscall``, at most to a call's boundary."""
+    def resumed(self) -> None:
+        """Take note that its stop is over."""
         self.stop_number += 1
-        self.request(ptrace.syscall if to_syscall else ptrace.cont, signal)
 
     def listen(self) -> None:
         """Leave it in its group-stop. One ptrace call."""
@@ -89,10 +88,6 @@ class Tracee:
         """Let it go, with the signal that its stop was for. One ptrace call."""
         self.stop_number += 1
         self.request(ptrace.detach, signal)
-
-    def syscall_info(self) -> ptrace.SyscallInfo:
-        """Ask which kind of stop this is and for which call. One ptrace call."""
-        return self.request(ptrace.get_syscall_info)
 
     def event_message(self) -> int:
         """Read the number that came with an event-stop. One ptrace call."""

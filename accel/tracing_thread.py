@@ -57,7 +57,8 @@ class Doorbell:
         self.ring()
         os.close(self._ringing)
         if reap:
-            wait_for(self.pid)
+            with contextlib.suppress(ChildProcessError):  # The loop has, and not looked at it yet.
+                wait_for(self.pid)
 
 
 def _high(descriptor: int) -> int:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from accel._kernel import libc, spawn
+from accel._kernel import libc, machine_code, spawn
 from accel._kernel.attempt import UNTRIED, Child, Outcome, attempt, outcome_of, run_program
 from accel._kernel.rehearsal import GETPGRP, NO_NEW_PRIVS, Filter, Rehearsal, answered, rehearse
 from accel._kernel.wait import wait_for
@@ -257,7 +257,7 @@ INT80: Final = bytes.fromhex(
 
 @functools.cache
 def _int80_code() -> Callable[[int], int]:
-    return ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_long)(spawn.executable(INT80))
+    return ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_long)(machine_code.executable(INT80))
 
 
 def _int80() -> Outcome:

@@ -25,6 +25,9 @@ __all__ = [
     "get_syscall_info",
     "interrupt",
     "listen",
+    "parse_syscall_info",
+    "read_syscall_info",
+    "resume",
     "seize",
     "set_registers",
     "set_siginfo",
@@ -91,6 +94,11 @@ def interrupt(tid: int) -> None:
     _ptrace(PTRACE_INTERRUPT, tid, 0, 0, "PTRACE_INTERRUPT")
 
 
+def resume(request: int, tid: int, signal: int) -> None:
+    """Resume by PTRACE_CONT, PTRACE_SYSCALL or another request that does."""
+    _ptrace(request, tid, 0, signal, "resume")
+
+
 def cont(tid: int, signal: int = 0) -> None:
     """Resume until the next event; inject ``signal`` at a signal-delivery-stop."""
     _ptrace(PTRACE_CONT, tid, 0, signal, "PTRACE_CONT")
@@ -138,25 +146,31 @@ class SyscallInfo:
     stack_pointer: int = 0
 
 
-_HEADER = struct.Struct("=B3xIQQ")
-_ENTRY = struct.Struct("=q6Q")
-_RET_DATA = struct.Struct("=I")
-_RESULT = struct.Struct("=q")
+#: Header, then at an entry or seccomp stop: number, arguments, ret_data; at an exit stop: result.
+_SYSCALL_INFO = struct.Struct("=B3xIQQq6QI")
 _INFO_SIZE = 88
+
+
+def read_syscall_info(tid: int, address: int) -> None:
+    """Copy the kernel's struct ptrace_syscall_info, 88 bytes, to ``address``; one ptrace call."""
+    _ptrace(PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, address, "PTRACE_GET_SYSCALL_INFO")
 
 
 def get_syscall_info(tid: int) -> SyscallInfo:
     """Tell which kind of stop this is and what the call is; one ptrace call."""
     buffer = ctypes.create_string_buffer(_INFO_SIZE)
-    address = ctypes.addressof(buffer)
-    _ptrace(PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, address, "PTRACE_GET_SYSCALL_INFO")
-    op, arch, ip, sp = _HEADER.unpack_from(buffer)
+    read_syscall_info(tid, ctypes.addressof(buffer))
+    return parse_syscall_info(memoryview(buffer), 0)
+
+
+def parse_syscall_info(buffer: memoryview, at: int) -> SyscallInfo:
+    """Read the struct that the kernel has written."""
+    op, arch, ip, sp, number, *arguments, data = _SYSCALL_INFO.unpack_from(buffer, at)
     if op == PTRACE_SYSCALL_INFO_EXIT:
-        return SyscallInfo(op, arch, ip, result=_RESULT.unpack_from(buffer, 24)[0])
+        return SyscallInfo(op, arch, ip, result=number)
     if op == PTRACE_SYSCALL_INFO_NONE:
         return SyscallInfo(op, arch, ip)
-    number, *arguments = _ENTRY.unpack_from(buffer, 24)
-    data = _RET_DATA.unpack_from(buffer, 80)[0] if op == PTRACE_SYSCALL_INFO_SECCOMP else 0
+    data = data if op == PTRACE_SYSCALL_INFO_SECCOMP else 0
     return SyscallInfo(op, arch, ip, number, tuple(arguments), data, stack_pointer=sp)
 
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from accel._kernel.libc import failure
+from accel._kernel.machine_code import executable, function
 
 __all__ = [
     "CODE",
@@ -33,7 +33,6 @@ __all__ = [
     "Step",
     "call",
     "default_action",
-    "executable",
     "launch",
     "launch_copied",
     "launch_sharing",
@@ -84,7 +83,6 @@ _CLONE_ARGS = struct.Struct("=11Q")
 _ANY_RESULT: Final = -(1 << 63)
 #: Containers that hide clone3; Linux 5.3 and 5.4, whose clone3 has no CLONE_CLEAR_SIGHAND.
 _NO_CLONE3: Final = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
-_MAP_FAILED: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,27 +151,9 @@ class Launch:
         return self.steps[index], -result if result < 0 else 0
 
 
-def executable(code: bytes) -> int:
-    """Map ``code`` and return its address; from a file, since W^X policies refuse anonymous."""
-    descriptor = os.memfd_create("accel-spawn", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, code)
-        libc_mmap = ctypes.CDLL(None, use_errno=True).mmap
-        libc_mmap.restype = ctypes.c_void_p
-        libc_mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
-        protection = mmap.PROT_READ | mmap.PROT_EXEC
-        address = libc_mmap(None, mmap.PAGESIZE, protection, mmap.MAP_PRIVATE, descriptor, 0)
-    finally:
-        os.close(descriptor)
-    if address == _MAP_FAILED:
-        raise failure("mmap")
-    return int(address)
-
-
 @functools.cache
 def _spawn() -> Callable[[int, int, int, int, int], int]:
-    # Mapped once and never unmapped. CFUNCTYPE calls release the GIL.
-    return ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_long] * 5)(executable(CODE))
+    return function(executable(CODE), 5)
 
 
 def _reset_handlers() -> list[Step]:

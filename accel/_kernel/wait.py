@@ -14,13 +14,14 @@ _WNOTHREAD: Final = 0x2000_0000
 WSTOPPED_EVENT_SHIFT: Final = 16
 
 
-def wait_any() -> tuple[int, int]:
+def wait_any(options: int = 0) -> tuple[int, int]:
     """Wait for the next change of any tracee of this thread; return (tid, status).
 
+    With os.WNOHANG in ``options``, (0, 0) if there is none yet.
     __WNOTHREAD leaves the children of the host's other threads alone; __WALL includes threads.
     Raise ChildProcessError when the thread has neither children nor tracees.
     """
-    return os.waitpid(-1, _WALL | _WNOTHREAD)
+    return os.waitpid(-1, _WALL | _WNOTHREAD | options)
 
 
 def wait_for(pid: int) -> int:

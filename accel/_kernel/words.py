@@ -16,12 +16,13 @@ _MAP_NORESERVE: Final = 0x4000
 class Words:
     """``count`` signed 64-bit words; a page of them takes memory once one of its words is set."""
 
-    __slots__ = ("_memory", "address", "view")
+    __slots__ = ("_memory", "address", "bytes", "view")
 
     def __init__(self, count: int) -> None:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
         self._memory = mmap.mmap(-1, count * _WORD, flags=flags)
-        #: The words, as Python reads and writes them.
-        self.view = memoryview(self._memory).cast("q")
+        #: The memory, as Python reads and writes it: bytes, and words.
+        self.bytes = memoryview(self._memory)
+        self.view = self.bytes.cast("q")
         #: Where compiled code finds the first.
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from accel.call import Call
-from accel.decision import Decision
+from accel.decision import Answer, Decision
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 
 __all__ = ["Observer", "Policy", "RuleNumber"]
@@ -27,8 +27,8 @@ class Policy(Protocol):
     def is_watched(self, ret_data: int) -> bool:
         """Tell whether the filter stopped a call only because it is a blind spot."""
 
-    def constant_answers(self) -> Mapping[int, Decision]:
-        """Map SECCOMP_RET_DATA to its decision, where no Python code needs to see the stop."""
+    def loop_answers(self) -> Mapping[int, Answer]:
+        """Map SECCOMP_RET_DATA to its answer, where no Python code needs to see the stop."""
 
     def decide(self, rule: RuleNumber, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop with one of the combinations 0 to 3; tell how many handlers ran."""

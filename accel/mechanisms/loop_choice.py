@@ -1,9 +1,11 @@
 """Which loop answers the stops of a tracing thread: the compiled one, or its twin in Python.
 
-Loading the compiled loop takes numba, and about a second of processor time. A run starts on the
-twin; once it has answered so many stops that the compiled loop would have saved as much, that is
-loaded by a thread beside, and takes over between two stops. ``ACCEL_LOOP`` chooses instead:
-``python`` stays on the twin, ``numba`` loads before the command starts, ``auto`` is the default.
+The compiled loop is machine code: read from a file, it is there at once. Where there is no such
+file yet, numba compiles it, which takes seconds of processor time. Then a run starts on the twin;
+once that has answered so many stops that the compiled loop would have saved as much, a thread
+compiles beside, keeps the code for later, and the compiled loop takes over between two stops.
+``ACCEL_LOOP`` chooses instead: ``python`` stays on the twin, ``numba`` has the compiled loop before
+the command starts, ``auto`` is the default.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ import threading
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from accel._kernel import machine_code
 from accel.errors import SetupError
-from accel.mechanisms import twin_loop
-from accel.mechanisms.stop_tables import StopTables
+from accel.mechanisms import loop_cache, twin_loop
+from accel.mechanisms.stop_tables import EXCEPTION, RETURNED, StopTables
 
 __all__ = ["LoopChoice", "NextChange"]
 
@@ -25,86 +28,102 @@ NextChange: TypeAlias = Callable[[StopTables], int]
 _VARIABLE: Final = "ACCEL_LOOP"
 _WISHES: Final = ("auto", "numba", "python")
 #: The compiled loop saves about 10 us a stop, and while it loads the twin has a third of its speed.
-_STOPS_WORTH_LOADING: Final = 50_000
+_STOPS_WORTH_COMPILING: Final = 50_000
 
 
 class LoopChoice:
     """The loop of one tracing thread; raise SetupError if the chosen one is not there."""
 
-    def __init__(self, *, worth_loading: int = _STOPS_WORTH_LOADING) -> None:
+    def __init__(self, *, worth_compiling: int = _STOPS_WORTH_COMPILING) -> None:
         wish = os.environ.get(_VARIABLE, "auto")
         if wish not in _WISHES:
             raise SetupError(f"{_VARIABLE} is {wish!r}", hint=f"use {', '.join(_WISHES)}")
-        #: Wait for the next change that Python must see; answer all others. May change at a beat.
+        #: Answer stops until there is something for Python. May change between two calls.
         self.next_change: NextChange = twin_loop.next_change
-        self._worth_loading = worth_loading
-        self._may_change = wish == "auto"
+        self._worth_compiling = worth_compiling
+        #: Whether another loop may take over.
+        self.may_change = False
         if wish == "numba":
-            _loading.run()
-            self.next_change = _loading.result()
-        elif wish == "auto" and _loading.is_done:
-            self.consider(worth_loading)
+            _compiled.compile()
+            self.next_change = _compiled.result()
+        elif wish == "auto":
+            self.may_change = not self._take(_compiled.load())
 
     def consider(self, answered: int) -> None:
-        """Load the compiled loop if ``answered`` stops are worth it; take it when it is there."""
-        if not self._may_change or answered < self._worth_loading:
-            return
-        _loading.start()
-        if _loading.is_done:
-            self._may_change = False
-            if _loading.error is None:
-                self.next_change = _loading.result()
+        """Compile if ``answered`` stops are worth it; take the compiled loop when it is there."""
+        if self.may_change and answered >= self._worth_compiling:
+            _compiled.start()
+            self.may_change = not (self._take(_compiled.loop) or _compiled.error)
+
+    def _take(self, loop: NextChange | None) -> bool:
+        self.next_change = loop or self.next_change
+        return loop is not None
 
 
-class _Loading:
-    """The import of the compiled loop, once a process."""
+class _Compiled:
+    """The compiled loop of this process."""
 
     def __init__(self) -> None:
+        self.loop: NextChange | None = None
+        #: Why there is none.
         self.error: Exception | None = None
-        self.is_done = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._loop: NextChange | None = None
+
+    def load(self) -> NextChange | None:
+        """Take the code from its file; None if it is not there, or cannot be run here."""
+        with self._lock, contextlib.suppress(OSError):
+            code = None if self.loop else loop_cache.load()
+            if code:
+                self.loop = _callable(code)
+        return self.loop
 
     def start(self) -> None:
-        """Begin, in a thread beside, unless somebody has."""
-        with self._lock:
-            if self._thread is None and not self.is_done:
-                self._thread = threading.Thread(target=self._apart, name="accel-load", daemon=True)
-                self._thread.start()
+        """Begin to compile in a thread beside, unless somebody has."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._apart, name="accel-compile", daemon=True)
+            self._thread.start()
 
     def _apart(self) -> None:
         # A thread inherits the affinity of its creator: here the CPU that the tracee needs.
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))
-        self.run()
+        self.compile()
 
-    def run(self) -> None:
-        """Import, or wait until another thread has; keep why it failed."""
+    def compile(self) -> None:
+        """Compile unless the code is there, and keep it; remember why it failed."""
+        if self.load():
+            return
         try:
-            self._loop = _compiled()
+            from accel import _loop  # noqa: PLC0415 - only here, see above
+
+            code = _loop.machine_code()
+            loop_cache.store(code)
+            self.loop = _callable(code)
         except Exception as error:  # noqa: BLE001 - whatever numba may raise, the twin is there
             self.error = error
-        self.is_done = True
 
     def result(self) -> NextChange:
-        """Return the compiled loop; raise SetupError if it cannot be loaded."""
-        if self._loop is None:
+        """Return the compiled loop; raise SetupError if there is none."""
+        if self.loop is None:
             raise SetupError(
                 f"the compiled loop cannot be loaded: {self.error}",
                 hint="install numba: pip install 'syscall-accel[loop]'",
             ) from self.error
-        return self._loop
+        return self.loop
 
 
-_loading: Final = _Loading()
+_compiled: Final = _Compiled()
 
 
-def _compiled() -> NextChange:
-    from accel import _loop  # noqa: PLC0415 - only here, see above
+def _callable(code: bytes) -> NextChange:
+    """Wrap int f(int64 *result, void **exception, int64 control): how numba enters a function."""
+    function = machine_code.function(machine_code.executable(code), 3)
 
     def next_change(tables: StopTables) -> int:
-        change: int = _loop.next_change(*tables.addresses)
+        control = tables.control.address
+        function(control + 8 * RETURNED, control + 8 * EXCEPTION, control)
+        change = tables.control.view[RETURNED]
         if change < 0:
             raise OSError(-change, os.strerror(-change))
         return change

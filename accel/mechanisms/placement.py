@@ -58,6 +58,11 @@ class Placement:
         self._not_before = 0
         self._released = threading.Event()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether ``beat`` has nothing to decide for now."""
+        return self.name != "auto" or self.cpu is not None
+
     # ------------------------------------------------------------------------- what happens
 
     def started(self, tid: int) -> None:

@@ -12,19 +12,20 @@ import contextlib
 import os
 import signal as signals
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic_ns
 from typing import ClassVar, Final
 
 from accel._kernel import ptrace
-from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
+from accel._kernel.wait import WSTOPPED_EVENT_SHIFT
 from accel.abi import Abi
 from accel.errors import TraceeDied
 from accel.mechanisms.calls import Calls
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.loop_choice import LoopChoice
 from accel.mechanisms.placement import Placement, PlacementName
-from accel.mechanisms.stop_tables import BEAT, StopTables
+from accel.mechanisms.recorder import Recorder
+from accel.mechanisms.stop_tables import BEAT, CHANGED, RING_FULL, TRACEES, StopTables
 from accel.result import CallCounter
 from accel.stops import EventStop, Exited, GroupStop, Killed, SignalDeliveryStop, Stop
 from accel.tracee import Tracee, process_of
@@ -41,8 +42,10 @@ TRACE_OPTIONS: Final = (
     | ptrace.PTRACE_O_TRACESECCOMP
 )
 
-#: How many stops the loop answers before Python looks at the clock.
+#: How many stops the loop answers before Python looks at the clock: while a decision on the loop
+#: or on the placement may be due, and after that.
 _STOPS_PER_BEAT: Final = 64
+_STOPS_PER_SLOW_BEAT: Final = 8192
 _SYSCALL_STOP: Final = signals.SIGTRAP | 0x80
 _NEW_CHILD: Final = {
     ptrace.PTRACE_EVENT_FORK: "fork",
@@ -58,12 +61,22 @@ class PtraceLoop(abc.ABC):
     every_call: ClassVar[bool]
 
     def __init__(
-        self, policy: Policy, observe: Observer, placement: PlacementName = "none"
+        self,
+        policy: Policy,
+        observe: Observer,
+        placement: PlacementName = "none",
+        recorder: Recorder | None = None,
+        captures: Mapping[tuple[Abi, int], int] | None = None,
     ) -> None:
         self.tracees: dict[int, Tracee] = {}
         #: Kernel stops by kind; what wait(2) reported, nothing else.
         self.stops: Counter[str] = Counter()
-        self.tables = StopTables({} if self.every_call else policy.constant_answers())
+        self.recorder = recorder
+        self.tables = StopTables(
+            {} if self.every_call else policy.loop_answers(),
+            recorder.ring if recorder is not None else None,
+            captures,
+        )
         self.calls = Calls(policy, observe, self.tables)
         #: How the command ended, as a status of wait(2); None while it runs.
         self.status: int | None = None
@@ -83,6 +96,7 @@ class PtraceLoop(abc.ABC):
     def add(self, tracee: Tracee) -> Tracee:
         """Trace a thread that was attached to, by this thread or by the kernel."""
         self.tracees[tracee.tid] = tracee
+        self.tables.control.view[TRACEES] = len(self.tracees)
         self.seen += 1
         if self._ending:
             self.end()
@@ -139,18 +153,24 @@ class PtraceLoop(abc.ABC):
 
     def _next_change(self) -> tuple[int, int]:
         """Wait for a change that Python must see; the loop answers all others meanwhile."""
-        self._waits += 1
-        if self._waits % _STOPS_PER_BEAT == 0:
-            self.placement.beat(self.tracees)
-        if self._ending or not self.tables.has_answers:
-            return wait_any()
         while True:
-            change = self._choice.next_change(self.tables)
-            if change:
-                return change >> 32, change & 0xFFFF_FFFF
-            self.tables.control.view[BEAT] = _STOPS_PER_BEAT
-            self._choice.consider(self.tables.answered)
-            self.placement.beat(self.tracees)
+            why = self._choice.next_change(self.tables)
+            if why == RING_FULL:
+                assert self.recorder is not None
+                self.recorder.drain()
+            elif why == CHANGED:
+                self._waits += 1
+                if self._waits % _STOPS_PER_BEAT == 0:
+                    self._beat()
+                return self.tables.change
+            else:
+                self._beat()
+
+    def _beat(self) -> None:
+        self._choice.consider(self._waits + self.tables.answered)
+        self.placement.beat(self.tracees)
+        is_settled = self.placement.is_settled and not self._choice.may_change
+        self.tables.control.view[BEAT] = _STOPS_PER_SLOW_BEAT if is_settled else _STOPS_PER_BEAT
 
     def _stopped(self, tid: int, status: int) -> None:
         tracee = self.tracees.get(tid)
@@ -199,9 +219,13 @@ class PtraceLoop(abc.ABC):
 
     def _resume(self, tracee: Tracee, signal: int = 0) -> None:
         if tracee.started and not tracee.awaits_exit:
-            self.tables.admit(tracee.tid)
+            self.tables.admit(tracee.tid, tracee.pid)
         awaits_exit = tracee.awaits_exit or self.tables.is_pending(tracee.tid)
-        tracee.resume(to_syscall=self.every_call or awaits_exit, signal=signal)
+        to_syscall = self.every_call or awaits_exit
+        tracee.resumed()
+        # Not here: the loop does it, which makes one call of two.
+        request = ptrace.PTRACE_SYSCALL if to_syscall else ptrace.PTRACE_CONT
+        self.tables.reply(tracee.tid, request, signal)
 
     def _seccomp_stop(self, tracee: Tracee) -> None:
         """Answer a call that a filter selected; here another tracer's or the tracee's own did."""
@@ -209,7 +233,7 @@ class PtraceLoop(abc.ABC):
 
     def _syscall_stop(self, tracee: Tracee) -> None:
         """Answer a syscall-entry-stop or syscall-exit-stop: the kernel says which it is."""
-        info = tracee.syscall_info()
+        info = self._info()
         if info.op == ptrace.PTRACE_SYSCALL_INFO_EXIT:
             self.stops["exit"] += 1
             self.calls.exit(tracee, info)
@@ -217,6 +241,12 @@ class PtraceLoop(abc.ABC):
             self.stops["entry"] += 1
             self._entry_stop(tracee, info)
         self._resume(tracee)
+
+    def _info(self) -> ptrace.SyscallInfo:
+        """Look at the call of this syscall-stop or seccomp-stop: the loop has asked for it."""
+        info = self.tables.info
+        assert info is not None
+        return info
 
     @abc.abstractmethod
     def _entry_stop(self, tracee: Tracee, info: ptrace.SyscallInfo, /) -> None:
@@ -288,6 +318,7 @@ class PtraceLoop(abc.ABC):
         self.tables.withhold(tid)
         self.placement.ended(tid)
         tracee = self.tracees.pop(tid, None)
+        self.tables.control.view[TRACEES] = len(self.tracees)
         if tid == self._root:
             self.status = status
         if tracee is None:

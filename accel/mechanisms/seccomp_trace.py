@@ -53,11 +53,7 @@ class SeccompTrace(PtraceLoop):
         return child.pid
 
     def _seccomp_stop(self, tracee: Tracee) -> None:
-        info = tracee.syscall_info()
-        if info.op != ptrace.PTRACE_SYSCALL_INFO_SECCOMP:
-            # Another thread's execve is ending this one: it has left the stop already.
-            self._resume(tracee)
-            return
+        info = self._info()
         rule = self._policy.rule_of(info.ret_data)
         call = call_of(tracee, info)
         if not tracee.started and info.number != _SYS_EXECVE:

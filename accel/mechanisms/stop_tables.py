@@ -2,7 +2,7 @@
 
 All of it is tables of 64-bit words, for compiled code to read and write; each is indexed by what
 the kernel reports, so that looking up takes no search. Pages that nothing is written to take no
-memory.
+memory. The control words hold the addresses of all other tables.
 """
 
 from __future__ import annotations
@@ -11,116 +11,166 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from accel._kernel import ptrace
 from accel._kernel.words import Words
 from accel.abi import Abi
-from accel.decision import Decision
+from accel.decision import Answer
+from accel.mechanisms.ring import Ring
+from accel.records import ABIS, RECORD_SIZE
 from accel.result import CallCounter
 
-__all__ = [
-    "BEAT",
-    "CALLS",
-    "CALL_SHIFT",
-    "COUNTER_WORDS",
-    "ERRORS",
-    "EXIT_STOPS",
-    "INSPECT",
-    "MAX_NUMBER",
-    "NANOSECONDS",
-    "PENDING",
-    "READY",
-    "RESUME",
-    "SCRATCH",
-    "SECCOMP_STOPS",
-    "SKIP",
-    "STOPS",
-    "TO_PYTHON",
-    "StopTables",
-]
+__all__ = ["StopTables"]
 
 #: include/linux/threads.h: no tid is as large on a 64-bit kernel, PID_MAX_LIMIT.
 _PID_MAX_LIMIT: Final = 1 << 22
 _RET_DATA_VALUES: Final = 1 << 16
 
-# The state of a tracee: word 0 of its record; word 1 is when its pending call was entered.
+# What ``next_change`` returns, or -errno: the number of answered stops that was asked for; a change
+# that is Python's; a ring that may not hold what one more stop writes.
+BEAT_DUE: Final = 0
+CHANGED: Final = 1
+RING_FULL: Final = 2
+
+# A tracee has a record: that of its pending call, see accel.records. Where a record in the ring
+# tells of the strings, the last word here is the state.
+RECORD_WORDS: Final = RECORD_SIZE // 8
+ENTERED_NS, LEFT_NS, IDENTITY, NUMBER, ARGUMENTS, RESULT, STRINGS, FLAGS = 0, 1, 2, 3, 4, 10, 11, 12
+INSTRUCTION_POINTER, STACK_POINTER, TRACEE_STATE = 13, 14, 15
 TO_PYTHON: Final = 0
 READY: Final = 1
-#: From here on: a call that the loop let run is pending; the state is PENDING + its index.
+#: From here on: a call that the loop let run is pending; the state is PENDING + its RET_DATA.
 PENDING: Final = 2
 
-# What happens to a call: word 0 of the record of its RET_DATA; word 1 is the result to return.
-# 0 is TO_PYTHON here, too.
+# What happens to a call: an answer for each RET_DATA. Its action is TO_PYTHON, or one of these.
 RESUME: Final = 1
 SKIP: Final = 2
 INSPECT: Final = 3
+ACTION, VALUE, RECORDED, RULE, ENTRY, EXIT, STATE, ANSWER_WORDS = 0, 1, 2, 3, 4, 5, 6, 8
 
 # The counters of a call; its index is its number, plus MAX_NUMBER for i386.
 CALL_SHIFT: Final = 10
 MAX_NUMBER: Final = 1 << CALL_SHIFT
-CALLS: Final = 0
-STOPS: Final = 1
-ERRORS: Final = 2
-NANOSECONDS: Final = 3
-COUNTER_WORDS: Final = 4
+CALLS, STOPS, ERRORS, NANOSECONDS, COUNTER_WORDS = 0, 1, 2, 3, 4
 
-# The control words.
-SECCOMP_STOPS: Final = 0
-EXIT_STOPS: Final = 1
-#: How many stops the loop answers before it returns 0, for Python to look at the clock.
-BEAT: Final = 2
-#: From here on: space for struct ptrace_syscall_info and struct user_regs_struct.
-SCRATCH: Final = 4
-_CONTROL_WORDS: Final = 64
+# The control words. BEAT: after how many answered stops Python wants to look. TRACEES: how many
+# there are. HAS_INFO: whether INFO holds the struct ptrace_syscall_info of the change. REPLY_*: how
+# to resume the tracee whose stop Python has answered. The queue: changes that wait(2) has reported.
+SECCOMP_STOPS, EXIT_STOPS, BEAT, TRACEES = 0, 1, 2, 3
+CHANGE_TID, CHANGE_STATUS, HAS_INFO, REPLY_TID, REPLY_REQUEST, REPLY_SIGNAL = 4, 5, 6, 7, 8, 9
+QUEUE_FIRST, QUEUE_END = 10, 11
+# 12 to 20 are the ring's.
+TABLES: Final = 21
+INFO: Final = 32
+#: The value that a function of the user's returned.
+NEW_VALUE: Final = 80
+#: What the compiled loop returned, and where numba would put an exception: it raises none.
+RETURNED, EXCEPTION = 81, 82
+#: A page and more that functions of the user's read tracee memory into.
+_MEMORY_WORDS: Final = 512 + 64
+_CONTROL_WORDS: Final = 96
+QUEUE_LENGTH: Final = 4096
 
-_ABIS: Final = (Abi.X86_64, Abi.I386)
 _ACTIONS: Final = {0: INSPECT, 1: RESUME, 3: SKIP}
 
 
 class StopTables:
-    """The tables of one tracing thread; only that thread writes, any may read the counts."""
+    """The tables of one tracing thread; only that thread writes, any may read the counts.
 
-    def __init__(self, answers: Mapping[int, Decision]) -> None:
-        self.tracees = Words(2 * _PID_MAX_LIMIT)
-        self.answers = Words(2 * _RET_DATA_VALUES)
-        self.counters = Words(len(_ABIS) * MAX_NUMBER * COUNTER_WORDS)
-        self.control = Words(_CONTROL_WORDS)
-        actions = {ret_data: _action(decision) for ret_data, decision in answers.items()}
-        for ret_data, action in actions.items():
-            self.answers.view[2 * ret_data] = action
-            if action == SKIP:
-                self.answers.view[2 * ret_data + 1] = answers[ret_data].value or 0
+    ``answers`` are given by RET_DATA; ``captures`` tells which arguments of a call are strings to
+    record, as bits, by ABI and number.
+    """
+
+    def __init__(
+        self,
+        answers: Mapping[int, Answer],
+        ring: Ring | None = None,
+        captures: Mapping[tuple[Abi, int], int] | None = None,
+    ) -> None:
+        self.control = ring.control if ring is not None else Words(_CONTROL_WORDS)
+        self.tracees = Words(RECORD_WORDS * _PID_MAX_LIMIT)
+        self.answers = Words(ANSWER_WORDS * _RET_DATA_VALUES)
+        self.counters = Words(len(ABIS) * MAX_NUMBER * COUNTER_WORDS)
+        self.captures = Words(len(ABIS) * MAX_NUMBER)
+        self.queue = Words(QUEUE_LENGTH)
+        self.memory = Words(_MEMORY_WORDS)
+        self.ring = ring
+        tables = (self.tracees, self.answers, self.counters, self.captures, self.queue)
+        words = [*tables, *(ring.tables if ring is not None else (self.memory,) * 2), self.memory]
+        for index, table in enumerate(words):
+            self.control.view[TABLES + index] = table.address
+        for ret_data, answer in answers.items():
+            self._store(ANSWER_WORDS * ret_data, answer)
+        for (abi, number), mask in (captures or {}).items():
+            if number < MAX_NUMBER:
+                self.captures.view[ABIS.index(abi) * MAX_NUMBER + number] = mask
         #: Whether there is anything for the loop to answer.
-        self.has_answers = any(action != TO_PYTHON for action in actions.values())
+        self.has_answers = any(_action(answer) != TO_PYTHON for answer in answers.values())
 
-    @property
-    def addresses(self) -> tuple[int, int, int, int]:
-        """Where the tables are, in the order in which compiled code takes them."""
-        return (
-            self.tracees.address,
-            self.answers.address,
-            self.counters.address,
-            self.control.address,
+    def _store(self, at: int, answer: Answer) -> None:
+        view = self.answers.view
+        view[at + ACTION] = action = _action(answer)
+        view[at + VALUE] = answer.decision.value or 0 if action == SKIP else 0
+        view[at + RECORDED] = answer.is_recorded and self.ring is not None
+        view[at + RULE] = answer.rule
+        view[at + ENTRY], view[at + EXIT], view[at + STATE] = (
+            answer.entry,
+            answer.exit,
+            answer.state,
         )
 
     # ------------------------------------------------------------------------- tracees
 
     def is_pending(self, tid: int) -> bool:
         """Whether the loop let a call run whose exit-stop it waits for."""
-        return self.tracees.view[2 * tid] >= PENDING
+        return self.tracees.view[RECORD_WORDS * tid + TRACEE_STATE] >= PENDING
 
-    def admit(self, tid: int) -> None:
+    def admit(self, tid: int, pid: int) -> None:
         """Let the loop answer the stops of a tracee; nothing changes if it does already."""
-        if self.tracees.view[2 * tid] == TO_PYTHON:
-            self.tracees.view[2 * tid] = READY
+        view, at = self.tracees.view, RECORD_WORDS * tid
+        if view[at + TRACEE_STATE] == TO_PYTHON:
+            view[at + IDENTITY] = tid | pid << 32
+            view[at + TRACEE_STATE] = READY
 
     def withhold(self, tid: int) -> None:
-        """Let all stops of a tracee come to Python; a pending call is forgotten."""
-        self.tracees.view[2 * tid] = TO_PYTHON
+        """Let all stops of a tracee come to Python; a pending call is one that never returns."""
+        view, at = self.tracees.view, RECORD_WORDS * tid
+        state, view[at + TRACEE_STATE] = view[at + TRACEE_STATE], TO_PYTHON
+        if state >= PENDING and self.answers.view[ANSWER_WORDS * (state - PENDING) + RECORDED]:
+            assert self.ring is not None
+            self.ring.append(self.record(tid))
+
+    def record(self, tid: int) -> bytes:
+        """Copy the record of a tracee's pending call."""
+        at = RECORD_WORDS * tid
+        return bytes(self.tracees.view[at : at + RECORD_WORDS])
 
     def rename(self, former: int, tid: int) -> None:
         """Follow a thread that has taken another tid, as execve(2) makes it."""
         view = self.tracees.view
-        view[2 * tid], view[2 * tid + 1] = view[2 * former], view[2 * former + 1]
-        view[2 * former] = TO_PYTHON
+        old, new = RECORD_WORDS * former, RECORD_WORDS * tid
+        view[new : new + RECORD_WORDS] = view[old : old + RECORD_WORDS]
+        view[new + IDENTITY] = tid | view[old + IDENTITY] >> 32 << 32
+        view[old + TRACEE_STATE] = TO_PYTHON
+
+    # ------------------------------------------------------------------------- the loop's words
+
+    @property
+    def change(self) -> tuple[int, int]:
+        """The tid and status of the change that the loop has left to Python."""
+        view = self.control.view
+        return view[CHANGE_TID], view[CHANGE_STATUS]
+
+    @property
+    def info(self) -> ptrace.SyscallInfo | None:
+        """What PTRACE_GET_SYSCALL_INFO said of that change; None if nobody has asked."""
+        if not self.control.view[HAS_INFO]:
+            return None
+        return ptrace.parse_syscall_info(self.control.bytes, 8 * INFO)
+
+    def reply(self, tid: int, request: int, signal: int) -> None:
+        """Let the loop resume a tracee, before it waits."""
+        view = self.control.view
+        view[REPLY_TID], view[REPLY_REQUEST], view[REPLY_SIGNAL] = tid, request, signal
 
     # ------------------------------------------------------------------------- counts
 
@@ -138,10 +188,10 @@ class StopTables:
     def calls(self) -> Iterator[tuple[tuple[Abi, int], CallCounter]]:
         """List the calls that the loop answered, with what it counted."""
         words = self.counters.view
-        for index in range(len(_ABIS) * MAX_NUMBER):
+        for index in range(len(ABIS) * MAX_NUMBER):
             at = index * COUNTER_WORDS
             if words[at + STOPS]:
-                key = (_ABIS[index >> CALL_SHIFT], index & (MAX_NUMBER - 1))
+                key = (ABIS[index >> CALL_SHIFT], index & (MAX_NUMBER - 1))
                 yield (
                     key,
                     CallCounter(
@@ -153,7 +203,7 @@ class StopTables:
                 )
 
 
-def _action(decision: Decision) -> int:
-    if (decision.value or 0) >= 1 << 63:
+def _action(answer: Answer) -> int:
+    if (answer.decision.value or 0) >= 1 << 63:
         return TO_PYTHON  # No signed word holds it.
-    return _ACTIONS.get(decision.combination, TO_PYTHON)
+    return _ACTIONS.get(answer.decision.combination, TO_PYTHON)

@@ -5,111 +5,252 @@ Same tables, same contract, no shared line: see ``accel._loop``.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from time import monotonic_ns
 from typing import Final
 
-from accel._kernel import ptrace
+from accel._kernel import memory, ptrace
+from accel._kernel.machine_code import function
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
 from accel.abi import Abi
 from accel.mechanisms import stop_tables as t
+from accel.records import (
+    ABIS,
+    ENTERED,
+    INJECTED,
+    RETURNED,
+    STRING_LIMIT,
+    UNTERMINATED,
+)
 
-__all__ = ["enter", "leave", "next_change"]
+__all__ = ["enter", "leave", "next_change", "read_string"]
 
 _SECCOMP_STOP: Final = ptrace.PTRACE_EVENT_SECCOMP << WSTOPPED_EVENT_SHIFT | 0x057F
 _SYSCALL_STOP: Final = 0x857F  # WSTOPSIG is SIGTRAP | 0x80
 _VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
 _NO_SYSTEM_CALL: Final = 0xFFFF_FFFF_FFFF_FFFF
+_ERRORS: Final = range(-4095, 0)
 
 
 def next_change(tables: t.StopTables) -> int:
-    """Answer stops until one is Python's: return its tid << 32 | status, or 0 at a beat.
+    """Answer stops until there is something for Python: return CHANGED, BEAT_DUE, RING_FULL.
 
-    Raise ChildProcessError when the thread has neither children nor tracees.
+    Raise OSError of the reply, ChildProcessError when the thread has neither children nor tracees.
     """
+    control, ring = tables.control.view, tables.ring
+    _reply(tables)
     while True:
-        tid, status = wait_any()
-        state = tables.tracees.view[2 * tid]
-        # ESRCH: it was killed in the stop, and wait will report its end.
-        if status == _SECCOMP_STOP and state != t.TO_PYTHON:
-            answered = _seccomp_stop(tables, tid)
-        elif status == _SYSCALL_STOP and state >= t.PENDING:
-            answered = _exit_stop(tables, tid)
-        else:
-            answered = False
+        if ring is not None and not ring.drops and ring.is_full:
+            return t.RING_FULL
+        if control[t.BEAT] <= 0:
+            return t.BEAT_DUE
+        if control[t.QUEUE_FIRST] == control[t.QUEUE_END]:
+            _fill_queue(tables)
+        change = tables.queue.view[control[t.QUEUE_FIRST]]
+        control[t.QUEUE_FIRST] += 1
+        tid, status = change >> 32, change & 0xFFFF_FFFF
+        control[t.HAS_INFO] = 0
+        try:
+            answered = _answer(tables, tid, status)
+        except ProcessLookupError:
+            answered = True  # It was killed in the stop, and wait will report its end.
         if not answered:
-            return tid << 32 | status
-        tables.control.view[t.BEAT] -= 1
-        if tables.control.view[t.BEAT] <= 0:
-            return 0
+            control[t.CHANGE_TID], control[t.CHANGE_STATUS] = tid, status
+            return t.CHANGED
+        control[t.BEAT] -= 1
 
 
-def _seccomp_stop(tables: t.StopTables, tid: int) -> bool:
-    try:
-        info = ptrace.get_syscall_info(tid)
-    except ProcessLookupError:
-        tables.control.view[t.SECCOMP_STOPS] += 1
-        return True
-    if info.op != ptrace.PTRACE_SYSCALL_INFO_SECCOMP:
-        return False  # Another thread's execve is ending this one: it has left the stop already.
-    action = enter(tables, tid, info, monotonic_ns())
-    try:
-        if action == t.SKIP:
-            registers = ptrace.get_registers(tid)
-            registers.orig_rax = _NO_SYSTEM_CALL
-            registers.rax = tables.answers.view[2 * info.ret_data + 1] & _NO_SYSTEM_CALL
-            ptrace.set_registers(tid, registers)
-        if action == t.INSPECT:
-            ptrace.syscall(tid)
-        elif action != t.TO_PYTHON:
-            ptrace.cont(tid)
-    except ProcessLookupError:
-        pass
-    return action != t.TO_PYTHON
+def _reply(tables: t.StopTables) -> None:
+    control = tables.control.view
+    tid, control[t.REPLY_TID] = control[t.REPLY_TID], 0
+    if tid:
+        with contextlib.suppress(ProcessLookupError):  # It was killed in the stop.
+            ptrace.resume(control[t.REPLY_REQUEST], tid, control[t.REPLY_SIGNAL])
 
 
-def _exit_stop(tables: t.StopTables, tid: int) -> bool:
-    try:
-        info = ptrace.get_syscall_info(tid)
-        if not leave(tables, tid, info, monotonic_ns()):
-            return False
-        ptrace.cont(tid)
-    except ProcessLookupError:
-        pass
+def _fill_queue(tables: t.StopTables) -> None:
+    """Wait until tracees have changed, and take all that have.
+
+    Taken one by one, those at the head of the kernel's list would be found ever anew, and starve
+    the others.
+    """
+    control, queue = tables.control.view, tables.queue.view
+    count, options = 0, 0
+    while count < t.QUEUE_LENGTH:
+        try:
+            tid, status = wait_any(options)
+        except ChildProcessError:
+            if count:
+                break
+            raise
+        if not tid:
+            break
+        queue[count] = tid << 32 | status
+        count += 1
+        if control[t.TRACEES] < 2:
+            break  # Nobody waits behind it.
+        options = os.WNOHANG
+    control[t.QUEUE_FIRST], control[t.QUEUE_END] = 0, count
+
+
+def _answer(tables: t.StopTables, tid: int, status: int) -> bool:
+    """Answer a change of a tracee; False if that is Python's to do."""
+    if status not in (_SECCOMP_STOP, _SYSCALL_STOP):
+        return False
+    ptrace.read_syscall_info(tid, tables.control.address + 8 * t.INFO)
+    tables.control.view[t.HAS_INFO] = 1
+    info = tables.info
+    assert info is not None
+    is_seccomp = info.op == ptrace.PTRACE_SYSCALL_INFO_SECCOMP
+    if info.op == ptrace.PTRACE_SYSCALL_INFO_NONE or is_seccomp != (status == _SECCOMP_STOP):
+        return True  # Another thread's execve, or SIGKILL, has ended this stop.
+    state = tables.tracees.view[t.RECORD_WORDS * tid + t.TRACEE_STATE]
+    if is_seccomp:
+        return state != t.TO_PYTHON and _seccomp_stop(tables, tid, info)
+    if info.op != ptrace.PTRACE_SYSCALL_INFO_EXIT or state < t.PENDING:
+        return False
+    if leave(tables, tid, info, monotonic_ns()):
+        _set_result(tables, tid, skips=False)
+    ptrace.cont(tid)
     return True
 
 
+def _seccomp_stop(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo) -> bool:
+    action = enter(tables, tid, info, monotonic_ns())
+    if action == t.TO_PYTHON:
+        return False
+    if action == t.SKIP:
+        _set_result(tables, tid, skips=True)
+    (ptrace.syscall if action == t.INSPECT else ptrace.cont)(tid)
+    return True
+
+
+def _set_result(tables: t.StopTables, tid: int, *, skips: bool) -> None:
+    registers = ptrace.get_registers(tid)
+    if skips:
+        registers.orig_rax = _NO_SYSTEM_CALL
+    registers.rax = tables.control.view[t.NEW_VALUE] & _NO_SYSTEM_CALL
+    ptrace.set_registers(tid, registers)
+
+
+# ------------------------------------------------------------------------- two kinds of stops
+
+
 def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) -> int:
-    """Look up what a seccomp-stop is answered with, and count it unless it is TO_PYTHON."""
-    action = tables.answers.view[2 * info.ret_data]
+    """Look up the answer to a seccomp-stop; count and record it, unless it is TO_PYTHON."""
+    answer = tables.answers.view[t.ANSWER_WORDS * info.ret_data :][: t.ANSWER_WORDS]
     abi = Abi.of(info.arch, info.number)
-    if abi in (None, Abi.X32) or not 0 <= info.number < t.MAX_NUMBER or action == t.TO_PYTHON:
+    if abi not in ABIS or not 0 <= info.number < t.MAX_NUMBER or not answer[t.ACTION]:
         return t.TO_PYTHON
+    word = 0xFFFF_FFFF if abi is Abi.I386 else _NO_SYSTEM_CALL
+    record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
+    record[t.ENTERED_NS], record[t.LEFT_NS] = now, 0
+    record[t.NUMBER] = _signed(info.number | ABIS.index(abi) << 32 | answer[t.RULE] << 48)
+    for position, argument in enumerate(info.arguments):
+        record[t.ARGUMENTS + position] = _signed(argument & word)
+    record[t.RESULT] = record[t.FLAGS] = 0
+    record[t.INSTRUCTION_POINTER] = _signed(info.instruction_pointer)
+    record[t.STACK_POINTER] = _signed(info.stack_pointer)
+    action, value = answer[t.ACTION], answer[t.VALUE]
+    if answer[t.ENTRY]:
+        action = _call(tables, answer[t.ENTRY], tid, answer[t.STATE])
+        value = tables.control.view[t.NEW_VALUE]
+        if action not in (t.RESUME, t.SKIP, t.INSPECT):
+            return t.TO_PYTHON
+    tables.control.view[t.NEW_VALUE] = value
     if action == t.INSPECT and info.instruction_pointer in _VSYSCALL:
         action = t.RESUME  # It is emulated, and there is no exit-stop.
-    call = info.number + (t.MAX_NUMBER if abi is Abi.I386 else 0)
-    counters = tables.counters.view
-    counters[t.COUNTER_WORDS * call + t.CALLS] += 1
-    counters[t.COUNTER_WORDS * call + t.STOPS] += 1
+    call = info.number + t.MAX_NUMBER * ABIS.index(abi)
+    _count(tables, call, calls=1, stops=1)
     tables.control.view[t.SECCOMP_STOPS] += 1
-    tracees = tables.tracees.view
-    tracees[2 * tid] = t.READY
-    if action == t.INSPECT:
-        tracees[2 * tid] = t.PENDING + call
-        tracees[2 * tid + 1] = now
-    elif action == t.SKIP and -4095 <= tables.answers.view[2 * info.ret_data + 1] < 0:
-        counters[t.COUNTER_WORDS * call + t.ERRORS] += 1
+    record[t.TRACEE_STATE] = t.PENDING + info.ret_data if action == t.INSPECT else t.READY
+    if answer[t.RECORDED]:
+        _begin(tables, tid, tables.captures.view[call], action)
+    if action == t.SKIP:
+        record[t.RESULT], record[t.FLAGS] = value, record[t.FLAGS] | INJECTED
+        _count(tables, call, errors=value in _ERRORS)
+    if answer[t.RECORDED] and action != t.INSPECT:
+        assert tables.ring is not None
+        tables.ring.append(tables.record(tid))
     return action
 
 
 def leave(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) -> bool:
-    """Count the exit-stop of the pending call; False if it is something else."""
-    if info.op != ptrace.PTRACE_SYSCALL_INFO_EXIT:
-        return False
-    tracees, counters = tables.tracees.view, tables.counters.view
-    call = tracees[2 * tid] - t.PENDING
-    tracees[2 * tid] = t.READY
-    counters[t.COUNTER_WORDS * call + t.STOPS] += 1
-    counters[t.COUNTER_WORDS * call + t.NANOSECONDS] += now - tracees[2 * tid + 1]
-    counters[t.COUNTER_WORDS * call + t.ERRORS] += -4095 <= info.result < 0
+    """Count and record the exit-stop of the pending call; tell whether its result is replaced."""
+    record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
+    at = t.ANSWER_WORDS * (record[t.TRACEE_STATE] - t.PENDING)
+    answer = tables.answers.view[at : at + t.ANSWER_WORDS]
+    numbers = record[t.NUMBER]
+    call = (numbers & 0xFFFF) + (numbers >> 32 & 1) * t.MAX_NUMBER
+    record[t.TRACEE_STATE], record[t.LEFT_NS], record[t.RESULT] = t.READY, now, info.result
+    flags = record[t.FLAGS] | RETURNED
+    replaced = bool(answer[t.EXIT] and _call(tables, answer[t.EXIT], tid, answer[t.STATE]))
+    if replaced:
+        record[t.RESULT] = tables.control.view[t.NEW_VALUE]
+        flags |= INJECTED
+    _count(
+        tables,
+        call,
+        stops=1,
+        nanoseconds=now - record[t.ENTERED_NS],
+        errors=record[t.RESULT] in _ERRORS,
+    )
     tables.control.view[t.EXIT_STOPS] += 1
-    return True
+    if answer[t.RECORDED]:
+        assert tables.ring is not None
+        record[t.FLAGS] = flags
+        tables.ring.append(tables.record(tid))
+    return replaced
+
+
+def _count(
+    tables: t.StopTables,
+    call: int,
+    *,
+    calls: int = 0,
+    stops: int = 0,
+    errors: int = 0,
+    nanoseconds: int = 0,
+) -> None:
+    view, at = tables.counters.view, t.COUNTER_WORDS * call
+    for word, value in zip(range(at, at + 4), (calls, stops, errors, nanoseconds), strict=True):
+        view[word] += value
+
+
+def _begin(tables: t.StopTables, tid: int, mask: int, action: int) -> None:
+    """Record the beginning of a call: its strings, and itself if somebody wants to see that."""
+    ring = tables.ring
+    assert ring is not None
+    if ring.is_full:
+        return
+    record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
+    if mask:
+        arguments = tuple(record[t.ARGUMENTS + position] & _NO_SYSTEM_CALL for position in range(6))
+        record[t.STRINGS], flags = ring.capture(mask, arguments, lambda at: read_string(tid, at))
+        record[t.FLAGS] = _signed(flags)
+    if action == t.INSPECT and (mask or ring.beginnings):
+        flags = record[t.FLAGS]
+        record[t.FLAGS] = flags | ENTERED
+        ring.append(tables.record(tid))
+        record[t.FLAGS] = flags
+
+
+def read_string(tid: int, address: int) -> tuple[bytes, int]:
+    """Read a C string of at most PATH_MAX bytes, without its NUL; UNTERMINATED if there is none."""
+    try:
+        text = memory.read(tid, address, STRING_LIMIT)
+    except OSError:  # It was killed, or memory cannot be read here: then there is none.
+        text = b""
+    found, nul, _rest = text.partition(b"\0")
+    return found, 0 if nul else UNTERMINATED
+
+
+def _call(tables: t.StopTables, address: int, tid: int, state: int) -> int:
+    """Call a function of the user's, compiled by ``accel.jit``."""
+    record = tables.tracees.address + 8 * t.RECORD_WORDS * tid
+    return function(address, 3)(record, state, tables.control.address)
+
+
+def _signed(word: int) -> int:
+    return (word & _NO_SYSTEM_CALL) - (word >> 63 << 64)

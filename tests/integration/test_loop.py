@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +115,7 @@ def test_the_loop_changes_without_losing_a_stop(loop: str, monkeypatch: pytest.M
     class Alternating(LoopChoice):
         def consider(self, answered: int) -> None:
             beats.append(answered)
+            self.may_change = True
             self.next_change = next_change if len(beats) % 2 else other
 
     monkeypatch.setattr(ptrace_loop, "LoopChoice", Alternating)
@@ -127,13 +129,14 @@ def test_the_loop_changes_without_losing_a_stop(loop: str, monkeypatch: pytest.M
 
 
 def test_the_compiled_loop_takes_over_while_the_command_runs(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Auto: the twin begins, numba is imported beside, the count stays exact."""
+    """Auto, no machine code yet: the twin begins, numba compiles beside, the count is exact."""
     require(importlib.util.find_spec("numba"), "numba is not installed")
     monkeypatch.setenv("ACCEL_LOOP", "auto")
-    monkeypatch.setattr(loop_choice, "_loading", loop_choice._Loading())
-    monkeypatch.setattr(LoopChoice.__init__, "__kwdefaults__", {"worth_loading": 256})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(loop_choice, "_compiled", loop_choice._Compiled())
+    monkeypatch.setattr(LoopChoice.__init__, "__kwdefaults__", {"worth_compiling": 256})
     count = 200_000
     tracer = Tracer([compiled("getppid_loop"), str(count)], mask="getppid", capture_output=True)
     tracer.run()
@@ -142,16 +145,18 @@ def test_the_compiled_loop_takes_over_while_the_command_runs(
     assert tracer.statistics().calls["getppid"].stops == count
 
 
-def test_leaving_while_numba_is_being_loaded_is_silent() -> None:
+def test_leaving_while_numba_is_being_loaded_is_silent(tmp_path: Path) -> None:
     """The import dies with the process; the exit status is the script's."""
     require(importlib.util.find_spec("numba"), "numba is not installed")
     script = (
         "import sys\n"
         "from accel.mechanisms.loop_choice import LoopChoice\n"
-        "LoopChoice(worth_loading=1).consider(1)\n"
+        "LoopChoice(worth_compiling=1).consider(1)\n"
         "while 'numba.core' not in sys.modules: pass\n"
         "sys.exit(5)\n"
     )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "ACCEL_LOOP": "auto"}
     for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, check=False, env=environment)
         assert (done.returncode, done.stderr) == (5, b"")

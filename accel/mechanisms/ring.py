@@ -1,0 +1,131 @@
+"""The ring that the loop writes records to, and a ring of captured strings beside it.
+
+One thread writes, one reads (whoever holds the reader's lock). Positions only grow; the writer
+publishes its own after the bytes, and frees nothing. x86_64 keeps stores in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from accel._kernel.words import Words
+from accel.records import MAX_STRINGS, RECORD_SIZE, STRING_LIMIT, UNTERMINATED
+
+__all__ = ["Ring"]
+
+# Its control words; the others are the loop's, see stop_tables.
+RECORDING, DROPS, DROPPED, RING_HEAD, RING_TAIL, RING_SIZE = 12, 13, 14, 15, 16, 17
+STRINGS_HEAD, STRINGS_TAIL, STRINGS_SIZE = 18, 19, 20
+CONTROL_WORDS: Final = 96
+#: RECORDING: whole calls; calls and their beginnings.
+WHOLE_CALLS: Final = 1
+BEGINNINGS: Final = 2
+
+#: 8 MiB of records and as much of strings; what is never used takes no memory.
+_RECORDS: Final = 1 << 16
+_STRING_BYTES: Final = 1 << 23
+_LAST_WORD: Final = RECORD_SIZE - 8
+
+
+class Ring:
+    """Two rings of ``records`` records and ``strings`` bytes, powers of two.
+
+    A full ring makes the loop return; with ``drops`` it counts what it cannot write instead. With
+    ``beginnings``, a call that goes on to an exit-stop is also written when it begins.
+    """
+
+    def __init__(
+        self,
+        *,
+        drops: bool = False,
+        beginnings: bool = False,
+        records: int = _RECORDS,
+        strings: int = _STRING_BYTES,
+    ) -> None:
+        #: The words shared with the loop.
+        self.control = Words(CONTROL_WORDS)
+        self.records = Words(records * RECORD_SIZE // 8)
+        self.strings = Words(strings // 8)
+        view = self.control.view
+        view[RECORDING] = BEGINNINGS if beginnings else WHOLE_CALLS
+        view[DROPS], view[RING_SIZE], view[STRINGS_SIZE] = drops, records, strings
+        self.drops, self.beginnings = drops, beginnings
+        self._view = view
+
+    @property
+    def tables(self) -> tuple[Words, Words]:
+        """The two rings."""
+        return self.records, self.strings
+
+    @property
+    def dropped(self) -> int:
+        """How many records found no room."""
+        return self._view[DROPPED]
+
+    @property
+    def waiting(self) -> int:
+        """How many records have not been read."""
+        return self._view[RING_HEAD] - self._view[RING_TAIL]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the rings may not hold what one more stop writes."""
+        view = self._view
+        strings = view[STRINGS_HEAD] - view[STRINGS_TAIL]
+        # Captured bytes are in one piece, so as much may be left out at the end of the ring.
+        needed = 2 * MAX_STRINGS * STRING_LIMIT
+        return self.waiting + 2 > view[RING_SIZE] or strings + needed > view[STRINGS_SIZE]
+
+    def append(self, record: bytes) -> None:
+        """Write a record; count it as dropped if there is no room."""
+        view = self._view
+        if self.is_full:
+            view[DROPPED] += 1
+            return
+        at = (view[RING_HEAD] & (view[RING_SIZE] - 1)) * RECORD_SIZE
+        self.records.bytes[at : at + _LAST_WORD] = record[:_LAST_WORD]
+        self.records.view[(at + _LAST_WORD) // 8] = view[STRINGS_HEAD]
+        view[RING_HEAD] += 1
+
+    def capture(
+        self, mask: int, arguments: tuple[int, ...], read_string: Callable[[int], tuple[bytes, int]]
+    ) -> tuple[int, int]:
+        """Copy the strings that arguments point to; return the words STRINGS and FLAGS of a record.
+
+        ``read_string`` returns the string at an address without its NUL, and UNTERMINATED or 0.
+        """
+        view = self._view
+        size, start = view[STRINGS_SIZE], view[STRINGS_HEAD]
+        left = size - (start & (size - 1))
+        if left < MAX_STRINGS * STRING_LIMIT:
+            start += left
+        head, flags, shift = start, mask, 16
+        for position in range(6):
+            if mask >> position & 1:
+                text, flag = read_string(arguments[position])
+                at = head & (size - 1)
+                self.strings.bytes[at : at + len(text)] = text
+                flags |= (len(text) | flag) << shift
+                shift += 16
+                head += len(text)
+        view[STRINGS_HEAD] = head
+        return start, flags
+
+    def pieces(self) -> Iterator[memoryview]:
+        """Read what is there, whole records at a time; a piece is freed when the next is asked for.
+
+        Only by the one reader.
+        """
+        view, size = self._view, self._view[RING_SIZE]
+        end = view[RING_HEAD]
+        while view[RING_TAIL] < end:
+            first = view[RING_TAIL] & (size - 1)
+            count = min(end - view[RING_TAIL], size - first)
+            yield self.records.bytes[first * RECORD_SIZE : (first + count) * RECORD_SIZE]
+            last = (first + count) * RECORD_SIZE // 8 - 1
+            view[STRINGS_TAIL] = self.records.view[last]
+            view[RING_TAIL] += count
+
+
+assert UNTERMINATED > STRING_LIMIT  # A flag beside a length.
