@@ -65,7 +65,8 @@ _MAX_NUMBER: Final = 1024
 _QUEUE_LENGTH: Final = 4096
 
 # Words of an answer, of which each RET_DATA has one.
-_ACTION, _VALUE, _RECORDED, _RULE, _ENTRY, _EXIT, _STATE, _ANSWER_WORDS = 0, 1, 2, 3, 4, 5, 6, 8
+_ACTION, _VALUE, _RECORDED, _RULE, _ANSWER_WORDS = 0, 1, 2, 3, 8
+_ENTRY, _ENTRY_STATE, _EXIT, _EXIT_STATE = 4, 5, 6, 7
 # Words of a call's counters.
 _CALLS, _STOPS, _ERRORS, _NANOSECONDS, _COUNTER_WORDS = 0, 1, 2, 3, 4
 # Words of a record: accel.records. In the table of tracees the last word is the tracee's state.
@@ -338,7 +339,7 @@ def enter(control: int, tid: int, now: int) -> int:
     _fill(record, info, number | (call >> 10) << 32 | _get(answer, _RULE) << 48, now)
     value = _get(answer, _VALUE)
     if _get(answer, _ENTRY) != 0:
-        action = _call(_get(answer, _ENTRY), record, _get(answer, _STATE), control)
+        action = _call(_get(answer, _ENTRY), record, _get(answer, _ENTRY_STATE), control)
         value = _get(control, _NEW_VALUE)
         if action <= _TO_PYTHON or action > _LAST_ACTION:
             return _TO_PYTHON
@@ -377,7 +378,7 @@ def leave(control: int, tid: int, now: int) -> int:
     _set(record, _RESULT, _get(info, 3))
     replaced = 0
     if _get(answer, _EXIT) != 0:
-        replaced = _call(_get(answer, _EXIT), record, _get(answer, _STATE), control)
+        replaced = _call(_get(answer, _EXIT), record, _get(answer, _EXIT_STATE), control)
         if replaced != 0:
             _set(record, _RESULT, _get(control, _NEW_VALUE))
             flags |= _IS_INJECTED
@@ -489,7 +490,7 @@ def _reply(control: int) -> int:
     return 0 if done == -_ESRCH else done  # It was killed in the stop.
 
 
-@njit(int64(int64), no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def next_change(control: int) -> int:
     """Answer stops until there is something for Python: return CHANGED, BEAT_DUE, RING_FULL.
 
@@ -529,6 +530,7 @@ def machine_code() -> bytes:
     llvm: Any = llvmlite.binding
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    next_change.compile((int64,))
     [compiled] = next_change.overloads.values()
     module = llvm.parse_assembly(compiled.library.get_llvm_str())
     for part in (*module.functions, *module.global_variables):

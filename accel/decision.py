@@ -103,17 +103,16 @@ class Decision:
 class Answer:
     """What the loop answers the calls of a rule with, where no Python code needs to see the stop.
 
-    ``entry`` and ``exit`` are the addresses of compiled functions of the user's, which decide
-    instead, and ``state`` that of their array; see ``accel.jit``.
+    ``entry`` and ``exit`` are the addresses of a compiled function of the user's, which decides
+    instead, and of its array; see ``accel.jit``.
     """
 
     decision: Decision
     #: The position of that rule in its plan.
     rule: int = 0
-    is_recorded: bool = False
-    entry: int = 0
-    exit: int = 0
-    state: int = 0
+    is_recorded: bool = True
+    entry: tuple[int, int] = (0, 0)
+    exit: tuple[int, int] = (0, 0)
 
 
 def _error_name(number: int) -> str:

@@ -11,6 +11,7 @@ AccelError
 │   ├── TraceeDied         ESRCH at a stop: the tracee was killed under the tracer
 │   └── FaultError         tracee memory that is not mapped
 ├── HandlerError           a handler raised (``__cause__``); the tracees were killed
+├── RecordingError         a sink of records raised (``__cause__``); the run went on without it
 ├── TimeoutExpired         the run took longer than ``timeout``; the tracees were killed
 └── InternalError          this should never happen: please report it
 
@@ -28,6 +29,7 @@ __all__ = [
     "InternalError",
     "MaskError",
     "PtraceUnavailable",
+    "RecordingError",
     "SetupError",
     "TimeoutExpired",
     "TraceeDied",
@@ -106,6 +108,10 @@ class FaultError(TraceeError):
 
 class HandlerError(AccelError):
     """A handler raised; the tracees were killed before this was raised."""
+
+
+class RecordingError(AccelError):
+    """A sink of records failed, and records are lost; the command was not disturbed."""
 
 
 class TimeoutExpired(AccelError):

@@ -10,7 +10,7 @@ import itertools
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import bpf
 from accel.abi import Abi
@@ -23,7 +23,7 @@ from accel.roles import Argument, signature
 from accel.scalars import bits, is_signed, value_of
 from accel.stops import SyscallEntryStop
 
-__all__ = ["EntryHandler", "Plan", "Rule"]
+__all__ = ["Compiled", "EntryHandler", "Plan", "Rule"]
 
 EntryHandler: TypeAlias = Callable[[SyscallEntryStop], Decision | None]
 
@@ -49,6 +49,18 @@ _COMPARE: Final[Mapping[str, Callable[[int, int], bool]]] = {
 }
 
 
+class Compiled(Protocol):
+    """A handler that the loop can call, see ``accel.jit``."""
+
+    @property
+    def address(self) -> int:
+        """Where its code is."""
+
+    @property
+    def state_address(self) -> int:
+        """Where the array is that it keeps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What happens to the calls of a mask; of several rules the first that matches decides."""
@@ -60,6 +72,10 @@ class Rule:
     where: Conditions = field(default_factory=Conditions)
     #: Whether the user wants to hear of these calls, whatever happens to them.
     observed: bool = False
+    #: The handler, if it is compiled.
+    compiled: Compiled | None = None
+    #: Whether records are enough for all who observe calls.
+    recorded: bool = False
 
     @property
     def action(self) -> bpf.Action | None:

@@ -10,10 +10,10 @@ from accel.call import Call
 from accel.decision import Answer, Decision
 from accel.errors import AccelError, HandlerError
 from accel.mask import SyscallMask
-from accel.plan import Plan
+from accel.plan import Compiled, Plan, Rule
 from accel.stops import SyscallEntryStop, SyscallExitStop
 
-__all__ = ["SEES_STOPS", "ExitHandler", "HandlerPolicy"]
+__all__ = ["SEES_STOPS", "ExitHandler", "ExitRule", "HandlerPolicy"]
 
 #: Sees a result; returns the one to put in its place, or None to keep it.
 ExitHandler: TypeAlias = Callable[[SyscallExitStop], int | None]
@@ -22,12 +22,22 @@ ExitHandler: TypeAlias = Callable[[SyscallExitStop], int | None]
 SEES_STOPS = frozenset({0, 1, 2, 3})
 
 
+@dataclass(frozen=True, slots=True)
+class ExitRule:
+    """Who sees the results of the calls of a mask."""
+
+    mask: SyscallMask
+    handler: ExitHandler
+    #: The handler, if it is compiled.
+    compiled: Compiled | None = None
+
+
 @dataclass(slots=True)
 class HandlerPolicy:
     """Answers the stops of one run from its plan; a handler that raises ends the run."""
 
     plan: Plan
-    exit_handlers: Sequence[tuple[SyscallMask, ExitHandler]]
+    exit_rules: Sequence[ExitRule]
     #: Whether somebody observes the results of observed calls.
     exits_observed: bool
     #: Whether somebody observes calls at all, and not only counts them.
@@ -49,18 +59,33 @@ class HandlerPolicy:
     def loop_answers(self) -> dict[int, Answer]:
         """Map RET_DATA to the answer to the calls of a rule that no Python code looks at."""
         answers: dict[int, Answer] = {}
-        if self.calls_observed:
-            return answers
         decided = SyscallMask.none()
         for index, rule in enumerate(self.plan.rules):
-            mask = rule.mask - decided
-            handled = any(mask & seen for seen, _handler in self.exit_handlers)
+            answer = self._loop_answer(index, rule, rule.mask - decided)
+            if answer is not None:
+                answers[self.plan.ret_data_of(index)] = answer
             if not rule.where:
                 decided |= rule.mask
-            if rule.handler is None and not handled:
-                decision = rule.decision or self._wanted(rule.observed and self.exits_observed)
-                answers[self.plan.ret_data_of(index)] = Answer(decision, index, rule.observed)
         return answers
+
+    def _loop_answer(self, index: int, rule: Rule, mask: SyscallMask) -> Answer | None:
+        """Make the loop's answer to the calls of ``mask`` under a rule; None if it has none."""
+        exits = [one for one in self.exit_rules if mask & one.mask]
+        if self.calls_observed and not rule.recorded:
+            return None
+        if rule.handler is not None and rule.compiled is None:
+            return None
+        leaving = exits[0].compiled if exits else None
+        if exits and (leaving is None or len(exits) > 1 or mask - exits[0].mask):
+            return None  # One function, or none, sees all results of a rule.
+        entering = rule.compiled
+        wanted = bool(exits) or (rule.observed and self.exits_observed)
+        return Answer(
+            decision=rule.decision or self._wanted(wanted),
+            rule=index,
+            entry=(entering.address, entering.state_address) if entering is not None else (0, 0),
+            exit=(leaving.address, leaving.state_address) if leaving is not None else (0, 0),
+        )
 
     def decide(self, number: int, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop; return the decision and how many handlers ran."""
@@ -83,7 +108,7 @@ class HandlerPolicy:
     def _default(self, stop: SyscallEntryStop, *, observed: bool) -> Decision:
         """Choose what a call gets that nobody decides on: an exit-stop only if it is wanted."""
         wanted = (observed and self.exits_observed) or any(
-            (stop.abi, stop.number) in mask for mask, _handler in self.exit_handlers
+            (stop.abi, stop.number) in one.mask for one in self.exit_rules
         )
         return self._wanted(wanted)
 
@@ -95,13 +120,13 @@ class HandlerPolicy:
         """Show a result to its handlers; return the one to replace it with, and how many ran."""
         changed = None
         ran = 0
-        for mask, handler in self.exit_handlers:
-            if (stop.abi, stop.number) not in mask:
+        for one in self.exit_rules:
+            if (stop.abi, stop.number) not in one.mask:
                 continue
             ran += 1
             self.handler_calls += 1
             try:
-                answer = handler(stop)
+                answer = one.handler(stop)
             except AccelError:
                 raise
             except Exception as error:

@@ -51,6 +51,7 @@ __all__ = [
     "RecordedMemory",
     "Sink",
     "dtype",
+    "pack",
 ]
 
 #: The fields, as numpy describes them.
@@ -228,3 +229,23 @@ def dtype() -> np.dtype:
     import numpy as np  # noqa: PLC0415 - an extra
 
     return np.dtype([*FIELDS])
+
+
+def pack(
+    call: Call,
+    *,
+    entered_ns: int,
+    left_ns: int,
+    rule: int,
+    result: int,
+    strings: int,
+    flags: int,
+) -> bytes:
+    """Lay out a record; ``flags`` has the string sizes above its low 16 bits."""
+    signed = result - (1 << 64) if result >> 63 > 0 else result
+    sizes = flags & 0xFFFF, flags >> 16 & 0xFFFF, flags >> 32 & 0xFFFF, flags >> 48 & 0xFFFF
+    return LAYOUT.pack(
+        entered_ns, left_ns, call.tid, call.pid, call.number, ABIS.index(call.abi), 0, rule,
+        *call.arguments, signed,
+        strings, *sizes, call.instruction_pointer, call.stack_pointer, 0,
+    )  # fmt: skip

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from accel.abi import Abi
 
-__all__ = ["Argument", "Role", "result", "signature"]
+__all__ = ["Argument", "Role", "result", "signature", "string_arguments"]
 
 
 class Role(enum.Enum):
@@ -122,6 +122,17 @@ def signature(abi: Abi, name: str) -> tuple[Argument, ...]:
 
     # x32 has x86_64's calls; most of i386's are x86_64's too, and share one description.
     return _described(name, abi is Abi.I386 and name in I386)
+
+
+#: So many strings of one call are captured: accel.records.
+_MAX_STRINGS = 3
+
+
+def string_arguments(abi: Abi, name: str) -> tuple[int, ...]:
+    """Tell the positions of the first C strings that a call is given, paths among them."""
+    roles = (argument.role for argument in signature(abi, name))
+    found = (at for at, role in enumerate(roles) if role in (Role.PATH, Role.STRING))
+    return tuple(found)[:_MAX_STRINGS]
 
 
 @functools.cache

@@ -30,6 +30,10 @@ class PendingCall:
     call: Call
     decision: Decision
     entered_ns: int
+    #: What its record will say: rule, captured strings and flags.
+    rule: int = 0
+    strings: int = 0
+    flags: int = 0
 
 
 class Tracee:

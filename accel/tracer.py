@@ -6,25 +6,28 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from types import MappingProxyType, ModuleType, TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 import bpf
 from accel.abi import Abi
 from accel.arguments import Condition, Conditions
 from accel.capture import Capture
 from accel.decision import Decision
-from accel.errors import AccelError, SetupError, TimeoutExpired
+from accel.errors import AccelError, RecordingError, SetupError, TimeoutExpired
 from accel.launch import PIPE, Command, Redirection, current_signal_mask
 from accel.mask import SyscallMask
 from accel.mechanisms import Observer, PtraceSyscall, SeccompTrace
 from accel.mechanisms.placement import PlacementName
 from accel.mechanisms.placement import check as check_placement
 from accel.mechanisms.ptrace_loop import PtraceLoop
-from accel.plan import EntryHandler, Plan, Rule, check
+from accel.mechanisms.recorder import Recorder
+from accel.plan import EntryHandler, Plan
 from accel.policy import ExitHandler, HandlerPolicy
+from accel.records import Sink
 from accel.result import CallStatistics, Result, Statistics
-from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
+from accel.rulebook import RuleBook, WhenFull, mask_of
+from accel.stops import Stop, SyscallExitStop
 from accel.tracing_thread import TracingThread
 
 if TYPE_CHECKING:
@@ -36,8 +39,6 @@ Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Entry = TypeVar("Entry", bound=EntryHandler)
 Exit = TypeVar("Exit", bound=ExitHandler)
 
-#: What system calls can start that system calls do not show.
-_BLIND_SPOTS = "io_uring_setup"
 #: Decisions need a mechanism that offers their combination.
 _NOT_OFFERED = {4: "exit_only()", 6: "emulate()"}
 
@@ -91,7 +92,7 @@ class Tracer:
         if stdin == PIPE or (input is not None and stdin is not None):
             raise ValueError("give the command's input as input=, or a stream as stdin=, not both")
         self.args = tuple(os.fspath(part) for part in argv)
-        self.mask = SyscallMask.parse(mask) if isinstance(mask, str) else mask
+        self.mask = None if mask is None else mask_of(mask)
         #: How the command ended; None until it has.
         self.result: Result | None = None
         self._pid = pid
@@ -101,11 +102,8 @@ class Tracer:
         self._input = input
         check_placement(placement)
         self._placement = placement
-        self._rules: list[Rule] = []
-        self._exit_handlers: list[tuple[SyscallMask, ExitHandler]] = []
-        self._observers: list[Observer] = []
-        self._event_observers: list[Observer] = []
-        self._exits_observed = False
+        self._book = RuleBook(self.mask)
+        self._recorder: Recorder | None = None
         self._snapshots: Snapshots | None = None
         self._capture = Capture()
         self._policy: HandlerPolicy | None = None
@@ -132,36 +130,53 @@ class Tracer:
                 f"no mechanism of this Tracer offers {_NOT_OFFERED[decision.combination]}",
                 hint="use inspect() to see results, skip() to answer calls",
             )
-        self._add_rule(mask, where, decision=decision)
+        self._not_started()
+        self._book.add(mask, where, decision=decision)
 
     def on_entry(
-        self, mask: SyscallMask | str, *, where: Condition | Conditions | None = None
+        self,
+        mask: SyscallMask | str,
+        *,
+        where: Condition | Conditions | None = None,
+        jit: bool = False,
     ) -> Callable[[Entry], Entry]:
         """Decorate the function that answers the calls of ``mask``, at a stop before each.
 
         It gets the stop and returns a Decision; None lets the call run, with an exit-stop only if
         somebody wants to see the result. It runs in the tracing thread. If it raises, all tracees
         are killed and ``run`` raises HandlerError. Cost: one stop a call.
+
+        With ``jit`` numba compiles the function and the loop calls it, without Python: it takes and
+        returns what ``accel.jit`` says, and the decorated name is a ``jit.JitHandler``. Raise
+        SetupError, with numba's reason, for a function that it cannot compile.
         """
 
         def register(handler: Entry) -> Entry:
-            self._add_rule(mask, where, handler=handler)
-            return handler
+            self._not_started()
+            if not jit:
+                self._book.add(mask, where, handler=handler)
+                return handler
+            compiled = _jit().compile_handler(handler)
+            self._book.add(mask, where, handler=compiled.decide, compiled=compiled)
+            return cast("Entry", compiled)
 
         return register
 
-    def on_exit(self, mask: SyscallMask | str) -> Callable[[Exit], Exit]:
+    def on_exit(self, mask: SyscallMask | str, *, jit: bool = False) -> Callable[[Exit], Exit]:
         """Decorate a function that sees the results of the calls of ``mask``.
 
         It gets the stop and returns the result that the tracee shall see, or None to keep it. Cost:
-        two stops a call.
+        two stops a call. ``jit`` is as for ``on_entry``.
         """
-        selected = _mask(mask)
 
         def register(handler: Exit) -> Exit:
             self._not_started()
-            self._exit_handlers.append((selected, handler))
-            return handler
+            if not jit:
+                self._book.add_exit(mask, handler)
+                return handler
+            compiled = _jit().compile_handler(handler)
+            self._book.add_exit(mask, compiled.replace, compiled)
+            return cast("Exit", compiled)
 
         return register
 
@@ -172,27 +187,32 @@ class Tracer:
         and ends. While it runs, the tracee waits. What it raises ends the run. Without ``calls`` it
         hears of no call: these are only counted, with ``exits`` also their errors and time, and
         what nobody else looks at costs as little as a stop can.
+
+        An observer that is a ``RecordObserver`` hears of the calls that it ``takes_records_of`` a
+        little later, from another thread: their tracees do not wait for it.
         """
         self._not_started()
-        (self._observers if calls else self._event_observers).append(observer)
-        self._exits_observed = self._exits_observed or exits
+        self._book.observe(observer, exits=exits, calls=calls)
 
-    def _add_rule(
+    def record(
         self,
-        mask: SyscallMask | str,
-        where: Condition | Conditions | None,
+        sink: Sink,
         *,
-        decision: Decision | None = None,
-        handler: EntryHandler | None = None,
+        exits: bool = True,
+        strings: bool = True,
+        when_full: WhenFull = "wait",
     ) -> None:
+        """Hand a record of every call that stops to ``sink``, while the tracees run.
+
+        Records (``accel.records``) have the time, the thread, the arguments and, with ``exits``,
+        the result and its time; with ``strings``, what path and string arguments point to, as it
+        was at the stop. They wait in a ring of bounded size; if the sink is slower, tracees wait,
+        or, with ``when_full="drop"``, records are lost and ``statistics().lost`` counts them. Cost:
+        that of the stops; no Python runs in them. A sink that raises gets no more; the command goes
+        on, and ``run`` raises RecordingError at the end.
+        """
         self._not_started()
-        selected = _mask(mask)
-        conditions = Conditions((where,)) if isinstance(where, Condition) else where or Conditions()
-        check(conditions, selected)
-        seen = selected & self.mask if self.mask is not None else SyscallMask.none()
-        for part, observed in ((seen, True), (selected - seen, False)):
-            if part:
-                self._rules.append(Rule(part, decision, handler, conditions, observed))
+        self._book.record(sink, exits=exits, strings=strings, when_full=when_full)
 
     def _not_started(self) -> None:
         if self._thread is not None:
@@ -203,12 +223,7 @@ class Tracer:
     @property
     def plan(self) -> Plan:
         """The rules in the order in which they are tried, the observed calls last."""
-        rules = list(self._rules)
-        for mask, _handler in self._exit_handlers:
-            rules.append(Rule(mask, observed=True))
-        if self.mask is not None:
-            rules.append(Rule(self.mask, observed=True))
-        return Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS))
+        return self._book.plan
 
     @property
     def program(self) -> bpf.Program:
@@ -230,13 +245,12 @@ class Tracer:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
         self._not_started()
         plan = self.plan
-        self._policy = HandlerPolicy(
-            plan, tuple(self._exit_handlers), self._exits_observed, bool(self._observers)
-        )
+        self._policy = self._book.policy(plan)
+        self._recorder = self._book.recorder()
         if self._pid is not None:
-            self._thread = self._attaching(self._pid)
+            self._thread = self._attaching(self._pid, plan)
         else:
-            self._thread = self._launching(plan.compile())
+            self._thread = self._launching(plan)
         try:
             self._thread.start()
         except BaseException:
@@ -245,16 +259,19 @@ class Tracer:
         self._capture.start()
         return self
 
-    def _attaching(self, pid: int) -> TracingThread:
+    def _attaching(self, pid: int, plan: Plan) -> TracingThread:
         assert self._policy is not None
         # Killed, accel could not give back what it took; a process of its own dies with it.
         placement: PlacementName = "none" if self._placement == "auto" else self._placement
-        loop = PtraceSyscall(self._policy, self._tell, placement)
+        loop = PtraceSyscall(
+            self._policy, self._tell, placement, self._recorder, self._book.captures(plan)
+        )
         self._loop = loop
         return TracingThread(loop, lambda: loop.attach(pid), f"accel-{pid}")
 
-    def _launching(self, program: bpf.Program) -> TracingThread:
+    def _launching(self, plan: Plan) -> TracingThread:
         assert self._policy is not None
+        program = plan.compile()
         stdin, stdout, stderr = self._streams
         if self._input is not None:
             stdin = self._capture.source(self._input)
@@ -264,7 +281,9 @@ class Tracer:
             stdout=self._capture.sink("stdout", stdout),
             stderr=self._capture.sink("stderr", stderr),
         )
-        loop = SeccompTrace(self._policy, self._tell, self._placement)
+        loop = SeccompTrace(
+            self._policy, self._tell, self._placement, self._recorder, self._book.captures(plan)
+        )
         self._loop = loop
         return TracingThread(loop, lambda: loop.start(command, program), "accel")
 
@@ -281,11 +300,13 @@ class Tracer:
         )
 
     def _tell(self, stop: Stop, /) -> None:
-        for observer in self._observers:
-            observer(stop)
-        if not isinstance(stop, (SyscallEntryStop, SyscallExitStop)):
-            for observer in self._event_observers:
-                observer(stop)
+        if self._recorder is None:
+            self._book.tell(stop)
+            return
+        # An observer that takes records hears of everything in its order, and from one thread.
+        with self._recorder.lock:
+            self._recorder.drain()
+            self._book.tell(stop)
 
     def run(self, timeout: float | None = None) -> Result:
         """Run the command to the end of its last process; return how it ended.
@@ -383,6 +404,10 @@ class Tracer:
         assert self._thread is not None
         result = self._collect()
         self._thread.reraise()
+        if self._recorder is not None and self._recorder.error is not None:
+            raise RecordingError(
+                f"{self._recorder.lost} records are lost: {self._recorder.error!r}"
+            ) from self._recorder.error
         if result is None and not self.is_attached:
             raise AccelError("the command's end was not seen: another thread has reaped it")
         return result or Result(self.args, 0)
@@ -427,11 +452,18 @@ class Tracer:
             stops_by_kind=MappingProxyType(dict(stops)),
             calls=MappingProxyType(calls),
             tracees=loop.seen,
+            lost=0 if self._recorder is None else self._recorder.lost + self._recorder.ring.dropped,
         )
 
 
-def _mask(mask: SyscallMask | str) -> SyscallMask:
-    return SyscallMask.parse(mask) if isinstance(mask, str) else mask
+def _jit() -> ModuleType:
+    try:
+        from accel import jit  # noqa: PLC0415 - it imports numba
+    except ImportError as error:
+        raise SetupError(
+            f"jit=True needs numba: {error}", hint="type: pip install 'syscall-accel[loop]'"
+        ) from error
+    return jit
 
 
 def _call_name(abi: Abi, number: int) -> str:

@@ -92,6 +92,7 @@ class TracingThread:
             self._ended.set()
             raise SetupError("cannot start a thread", hint="see: accel doctor") from error
         self._started.wait()
+        self._loop.started()
         if not self.pid:
             self._ended.wait()
             self.reraise()
@@ -133,6 +134,7 @@ class TracingThread:
         except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
             self._failure = self._failure or error
         finally:
+            self._loop.close()
             self._started.set()
             self._ended.set()
 

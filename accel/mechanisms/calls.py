@@ -9,6 +9,7 @@ from accel._kernel import ptrace
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Decision
+from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.contract import Observer, Policy, RuleNumber
 from accel.mechanisms.stop_tables import StopTables
 from accel.result import CallCounter
@@ -24,10 +25,17 @@ _VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
 class Calls:
     """The calls that stopped; those that have not ended are remembered by their tracees."""
 
-    def __init__(self, policy: Policy, observe: Observer, tables: StopTables) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        observe: Observer,
+        tables: StopTables,
+        records: CallRecords | None = None,
+    ) -> None:
         self.counters: dict[tuple[Abi, int], CallCounter] = {}
         self._policy = policy
         self._tables = tables
+        self._records = records
         #: Who is told of every stop.
         self.observe = observe
 
@@ -44,6 +52,8 @@ class Calls:
             decision = Decision(start=True, call=decision.call, exit=False, value=decision.value)
         pending = PendingCall(call, decision, stop.time_ns)
         self.observe(stop)
+        if self._records is not None:
+            self._records.enter(pending, rule)
         if not decision.call:
             tracee.skip_call(decision.value or 0)
         if decision.exit:
@@ -63,7 +73,10 @@ class Calls:
         counter.calls += 1
         counter.stops += 1
         self.observe(stop)
-        self._returned(tracee, PendingCall(call, Decision.skip(value), stop.time_ns), value)
+        pending = PendingCall(call, Decision.skip(value), stop.time_ns)
+        if self._records is not None:
+            self._records.enter(pending, rule=0xFFFF)
+        self._returned(tracee, pending, value)
 
     def exit(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
         """Take an exit-stop; one that nobody waits for (of plain stops) is not looked at."""
@@ -87,8 +100,11 @@ class Calls:
         """Report the pending call, if any, as one without a result."""
         self._tables.withhold(tracee.tid)
         pending, tracee.pending = tracee.pending, None
-        if pending is not None:
-            self.observe(_exit_stop(tracee, pending, None))
+        if pending is None:
+            return
+        if self._records is not None:
+            self._records.never_returned(pending)
+        self.observe(_exit_stop(tracee, pending, None))
 
     def blind_spot(self, tracee: Tracee, detail: str) -> None:
         """Report something that tracing cannot see."""
@@ -101,6 +117,8 @@ class Calls:
         injected = injected or not pending.decision.call
         stop = _exit_stop(tracee, pending, result, injected=injected)
         self._counter(pending.call).returned(result, stop.time_ns - stop.entered_ns)
+        if self._records is not None:
+            self._records.returned(pending, result, stop.time_ns, injected=injected)
         self.observe(stop)
 
     def _counter(self, call: Call) -> CallCounter:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Answer, Decision
+from accel.records import Sink
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 
-__all__ = ["Observer", "Policy", "RuleNumber"]
+__all__ = ["Observer", "Policy", "RecordObserver", "RuleNumber"]
 
 #: The position of a rule in its plan.
 RuleNumber = int
@@ -42,3 +44,16 @@ class Observer(Protocol):
 
     def __call__(self, stop: Stop, /) -> None:
         """Take note of ``stop``; its memory is readable until this returns."""
+
+
+@runtime_checkable
+class RecordObserver(Observer, Sink, Protocol):
+    """An observer that records are enough for: it is told of some calls later, by another thread.
+
+    The two are never at work at the same time, and everything comes in the order of events. Records
+    of calls that have only begun come, too (ENTERED), and no call that it has been told of as an
+    observer.
+    """
+
+    def takes_records_of(self, abi: Abi, name: str, /) -> bool:
+        """Tell whether a record, with the strings that arguments point to, says enough."""

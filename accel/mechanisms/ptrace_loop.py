@@ -20,6 +20,7 @@ from accel._kernel import ptrace
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT
 from accel.abi import Abi
 from accel.errors import TraceeDied
+from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.calls import Calls
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.loop_choice import LoopChoice
@@ -77,7 +78,10 @@ class PtraceLoop(abc.ABC):
             recorder.ring if recorder is not None else None,
             captures,
         )
-        self.calls = Calls(policy, observe, self.tables)
+        records = None
+        if recorder is not None and recorder.wants_all:
+            records = CallRecords(recorder, captures or {})
+        self.calls = Calls(policy, observe, self.tables, records)
         #: How the command ended, as a status of wait(2); None while it runs.
         self.status: int | None = None
         #: How many threads were ever traced.
@@ -121,6 +125,16 @@ class PtraceLoop(abc.ABC):
         """End the tracees without another word to policy or observers: one of them has failed."""
         self._observe = self.calls.observe = _ignore
         self.end()
+
+    def started(self) -> None:
+        """Begin to drain records; in the host's thread that started the command."""
+        if self.recorder is not None:
+            self.recorder.start()
+
+    def close(self) -> None:
+        """Hand over what was recorded; nothing is traced any more."""
+        if self.recorder is not None:
+            self.recorder.close()
 
     def run(self) -> None:
         """Answer stops until no tracee is left."""

@@ -27,8 +27,9 @@ _ENTERED_NS, _IDENTITY, _FLAGS = 0, 2, 12
 class Recorder:
     """The reader of a ring; ``lock`` is held while sinks are at work.
 
-    A sink that raises gets no more records: ``error`` is what it raised, ``lost`` how many records
-    no longer reached it. The tracees do not suffer.
+    Sinks that are observers get also the beginnings of calls. A sink that raises gets no more
+    records: ``error`` is what it raised, ``lost`` how many records no longer reached it. The
+    tracees do not suffer.
     """
 
     def __init__(self, ring: Ring, sinks: Iterable[Sink]) -> None:
@@ -37,6 +38,8 @@ class Recorder:
         self.error: Exception | None = None
         self.lost = 0
         self._sinks = list(sinks)
+        #: Whether calls that Python answers are to be recorded: observers have heard of these.
+        self.wants_all = any(not _observes(sink) for sink in self._sinks)
         #: Strings of calls that have begun, until these have ended: by tid and time of entry.
         self._known: dict[tuple[int, int], Mapping[int, bytes]] = {}
         self._closing = threading.Event()
@@ -83,7 +86,7 @@ class Recorder:
                 self._known[_key(words, index)] = whole.strings_at(index)
         ended = Batch(_without(piece, begun), strings, self._known) if begun else whole
         for sink in tuple(self._sinks):
-            batch = whole if getattr(sink, "beginnings", False) else ended
+            batch = whole if _observes(sink) else ended
             if len(batch):
                 self._write(sink, batch)
         if self._known:
@@ -113,6 +116,11 @@ class _Lost:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def _observes(sink: Sink) -> bool:
+    """Whether a sink is an observer, too: it wants beginnings, and hears of the rest by itself."""
+    return callable(sink)
 
 
 def _key(words: memoryview, index: int) -> tuple[int, int]:

@@ -45,7 +45,8 @@ PENDING: Final = 2
 RESUME: Final = 1
 SKIP: Final = 2
 INSPECT: Final = 3
-ACTION, VALUE, RECORDED, RULE, ENTRY, EXIT, STATE, ANSWER_WORDS = 0, 1, 2, 3, 4, 5, 6, 8
+ACTION, VALUE, RECORDED, RULE, ANSWER_WORDS = 0, 1, 2, 3, 8
+ENTRY, ENTRY_STATE, EXIT, EXIT_STATE = 4, 5, 6, 7
 
 # The counters of a call; its index is its number, plus MAX_NUMBER for i386.
 CALL_SHIFT: Final = 10
@@ -112,11 +113,8 @@ class StopTables:
         view[at + VALUE] = answer.decision.value or 0 if action == SKIP else 0
         view[at + RECORDED] = answer.is_recorded and self.ring is not None
         view[at + RULE] = answer.rule
-        view[at + ENTRY], view[at + EXIT], view[at + STATE] = (
-            answer.entry,
-            answer.exit,
-            answer.state,
-        )
+        view[at + ENTRY], view[at + ENTRY_STATE] = answer.entry
+        view[at + EXIT], view[at + EXIT_STATE] = answer.exit
 
     # ------------------------------------------------------------------------- tracees
 
@@ -204,6 +202,8 @@ class StopTables:
 
 
 def _action(answer: Answer) -> int:
+    if answer.entry[0]:
+        return INSPECT  # It decides itself; this says that it may need the time of day.
     if (answer.decision.value or 0) >= 1 << 63:
         return TO_PYTHON  # No signed word holds it.
     return _ACTIONS.get(answer.decision.combination, TO_PYTHON)

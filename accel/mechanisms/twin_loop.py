@@ -154,7 +154,7 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
     record[t.STACK_POINTER] = _signed(info.stack_pointer)
     action, value = answer[t.ACTION], answer[t.VALUE]
     if answer[t.ENTRY]:
-        action = _call(tables, answer[t.ENTRY], tid, answer[t.STATE])
+        action = _call(tables, answer[t.ENTRY], tid, answer[t.ENTRY_STATE])
         value = tables.control.view[t.NEW_VALUE]
         if action not in (t.RESUME, t.SKIP, t.INSPECT):
             return t.TO_PYTHON
@@ -185,7 +185,7 @@ def leave(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
     call = (numbers & 0xFFFF) + (numbers >> 32 & 1) * t.MAX_NUMBER
     record[t.TRACEE_STATE], record[t.LEFT_NS], record[t.RESULT] = t.READY, now, info.result
     flags = record[t.FLAGS] | RETURNED
-    replaced = bool(answer[t.EXIT] and _call(tables, answer[t.EXIT], tid, answer[t.STATE]))
+    replaced = bool(answer[t.EXIT] and _call(tables, answer[t.EXIT], tid, answer[t.EXIT_STATE]))
     if replaced:
         record[t.RESULT] = tables.control.view[t.NEW_VALUE]
         flags |= INJECTED

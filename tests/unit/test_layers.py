@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "accel.tracee": {"values", "accel._kernel"},
     "accel.launch": {"values", "accel._kernel", "bpf"},
     "accel._loop": set(),
+    "accel.jit": {"values", "accel._kernel", "accel._loop"},
     "accel.mechanisms": {
         "values", "bpf", "accel._kernel", "accel._loop", "accel.tracee", "accel.launch",
         "accel.mechanisms",
@@ -36,9 +37,10 @@ MAY_IMPORT = {
     "accel.snapshots": {"values", "accel.decoding"},
     "accel.testing": {"values"},
     "accel.doctor": {"values", "accel._kernel", "bpf", "accel.doctor"},
+    "accel.rulebook": {"values", "accel.plan", "accel.policy", "accel.mechanisms"},
     "accel.tracer": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
-        "accel.tracing_thread", "accel.capture", "accel.snapshots",
+        "accel.tracing_thread", "accel.capture", "accel.snapshots", "accel.rulebook", "accel.jit",
     },
     "accel": {"values", "accel.tracer"},
     "accel.writers": {"values", "accel.decoding", "accel.writers"},

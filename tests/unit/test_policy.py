@@ -9,7 +9,7 @@ import pytest
 from accel import Abi, Call, Decision, SyscallEntryStop, SyscallExitStop, SyscallMask
 from accel.errors import HandlerError
 from accel.plan import EntryHandler, Plan, Rule
-from accel.policy import ExitHandler, HandlerPolicy
+from accel.policy import ExitHandler, ExitRule, HandlerPolicy
 
 MASK = SyscallMask.parse("getppid")
 
@@ -35,7 +35,7 @@ def policy(
 ) -> HandlerPolicy:
     """Make the policy of a plan with one rule for getppid."""
     plan = Plan((Rule(MASK, None, handler, observed=observed),))
-    return HandlerPolicy(plan, [(MASK, each) for each in exit_handlers], exits_observed)
+    return HandlerPolicy(plan, [ExitRule(MASK, each) for each in exit_handlers], exits_observed)
 
 
 def test_none_lets_the_call_run_without_an_exit_stop() -> None:

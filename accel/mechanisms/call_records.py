@@ -1,0 +1,67 @@
+"""Records of the calls that Python answered, among those that the loop writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from accel.abi import Abi
+from accel.decision import Decision
+from accel.mechanisms.recorder import Recorder
+from accel.mechanisms.twin_loop import read_string
+from accel.records import BY_PYTHON, ENTERED, INJECTED, RETURNED, pack
+from accel.tracee import PendingCall
+
+__all__ = ["CallRecords"]
+
+_CAPTURED: Final = 0x3F
+
+
+class CallRecords:
+    """Writes to a recorder's ring; ``captures`` are the arguments to capture, as bits."""
+
+    def __init__(self, recorder: Recorder, captures: Mapping[tuple[Abi, int], int]) -> None:
+        self._recorder = recorder
+        self._captures = captures
+
+    def enter(self, pending: PendingCall, rule: int) -> None:
+        """Record a call at its stop: its strings, and all of it if no exit-stop will follow."""
+        call, decision = pending.call, pending.decision
+        ring = self._recorder.ring
+        if not ring.drops and ring.is_full:
+            self._recorder.drain()
+        mask = self._captures.get((call.abi, call.number), 0)
+        pending.rule = rule
+        if mask and not ring.is_full:
+            pending.strings, pending.flags = ring.capture(
+                mask, call.arguments, lambda address: read_string(call.tid, address)
+            )
+        if decision.exit and pending.flags & _CAPTURED:
+            self._append(pending, ENTERED)
+        elif decision == Decision.resume():
+            self._append(pending, 0)
+
+    def returned(self, pending: PendingCall, result: int, left_ns: int, *, injected: bool) -> None:
+        """Record a call whose result is known."""
+        flags = (INJECTED if injected else 0) | (RETURNED if pending.decision.exit else 0)
+        self._append(pending, flags, result, left_ns if pending.decision.exit else 0)
+
+    def never_returned(self, pending: PendingCall) -> None:
+        """Record a call that has no end."""
+        self._append(pending, 0)
+
+    def _append(self, pending: PendingCall, flags: int, result: int = 0, left_ns: int = 0) -> None:
+        ring = self._recorder.ring
+        if not ring.drops and ring.is_full:
+            self._recorder.drain()
+        ring.append(
+            pack(
+                pending.call,
+                entered_ns=pending.entered_ns,
+                left_ns=left_ns,
+                rule=pending.rule,
+                result=result,
+                strings=pending.strings,
+                flags=pending.flags | flags | BY_PYTHON,
+            )
+        )

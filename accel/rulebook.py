@@ -1,0 +1,150 @@
+"""What the user of a Tracer asks for before it starts: rules, handlers, observers, sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias, cast, get_args
+
+from accel.abi import Abi
+from accel.arguments import Condition, Conditions
+from accel.decision import Decision
+from accel.errors import SetupError
+from accel.mask import SyscallMask
+from accel.mechanisms import Observer
+from accel.mechanisms.contract import RecordObserver
+from accel.mechanisms.recorder import Recorder
+from accel.mechanisms.ring import Ring
+from accel.plan import Compiled, EntryHandler, Plan, Rule, check
+from accel.policy import ExitHandler, ExitRule, HandlerPolicy
+from accel.records import Sink
+from accel.roles import string_arguments
+from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
+
+__all__ = ["RuleBook", "WhenFull", "mask_of"]
+
+#: What happens when records come faster than a sink takes them: tracees wait, or records are lost.
+WhenFull: TypeAlias = Literal["wait", "drop"]
+
+#: What system calls can start that system calls do not show.
+_BLIND_SPOTS: Final = "io_uring_setup"
+
+
+class RuleBook:
+    """The rules of one run, in order, and who hears of what."""
+
+    def __init__(self, mask: SyscallMask | None) -> None:
+        self.mask = mask
+        self._rules: list[Rule] = []
+        self._exit_rules: list[ExitRule] = []
+        self._observers: list[Observer] = []
+        self._event_observers: list[Observer] = []
+        self._sinks: list[Sink] = []
+        self._exits_observed = False
+        self._captures_strings = False
+        self._drops = False
+
+    # ------------------------------------------------------------------------- what is asked for
+
+    def add(
+        self,
+        mask: SyscallMask | str,
+        where: Condition | Conditions | None,
+        *,
+        decision: Decision | None = None,
+        handler: EntryHandler | None = None,
+        compiled: Compiled | None = None,
+    ) -> None:
+        """Add a rule; raise MaskError if its conditions do not fit its calls."""
+        selected = mask_of(mask)
+        conditions = Conditions((where,)) if isinstance(where, Condition) else where or Conditions()
+        check(conditions, selected)
+        seen = selected & self.mask if self.mask is not None else SyscallMask.none()
+        for part, observed in ((seen, True), (selected - seen, False)):
+            if part:
+                self._rules.append(Rule(part, decision, handler, conditions, observed, compiled))
+
+    def add_exit(
+        self, mask: SyscallMask | str, handler: ExitHandler, compiled: Compiled | None = None
+    ) -> None:
+        """Let ``handler`` see the results of the calls of ``mask``."""
+        self._exit_rules.append(ExitRule(mask_of(mask), handler, compiled))
+
+    def observe(self, observer: Observer, *, exits: bool, calls: bool) -> None:
+        """Let ``observer`` hear of stops."""
+        if not calls:
+            self._event_observers.append(observer)
+        else:
+            self._observers.append(observer)
+            if isinstance(observer, RecordObserver):
+                self._sinks.append(observer)
+                self._captures_strings = True
+        self._exits_observed |= exits
+
+    def record(self, sink: Sink, *, exits: bool, strings: bool, when_full: WhenFull) -> None:
+        """Let ``sink`` have the records of all calls that stop."""
+        if when_full not in get_args(WhenFull):
+            raise SetupError(f"when_full is {when_full!r}", hint="use 'wait' or 'drop'")
+        self._sinks.append(sink)
+        self._exits_observed |= exits
+        self._captures_strings |= strings
+        self._drops |= when_full == "drop"
+
+    # ------------------------------------------------------------------------- what comes of it
+
+    @property
+    def plan(self) -> Plan:
+        """The rules in the order in which they are tried, the observed calls last."""
+        rules = list(self._rules)
+        rules += [Rule(one.mask, observed=True) for one in self._exit_rules]
+        if self.mask is not None:
+            rules += self._observed(self.mask)
+        return Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS))
+
+    def _observed(self, mask: SyscallMask) -> list[Rule]:
+        """Tell apart the calls whose records say enough to all who observe calls."""
+        if not self._observers or not all(isinstance(o, RecordObserver) for o in self._observers):
+            return [Rule(mask, observed=True)]
+        observers = cast("list[RecordObserver]", self._observers)
+        recorded = SyscallMask.of(
+            (abi, number)
+            for abi, number in mask
+            if all(one.takes_records_of(abi, abi.call_name(number)) for one in observers)
+        )
+        parts = (Rule(recorded, observed=True, recorded=True), Rule(mask - recorded, observed=True))
+        return [rule for rule in parts if rule.mask]
+
+    def policy(self, plan: Plan) -> HandlerPolicy:
+        """Make the answers of one run."""
+        return HandlerPolicy(
+            plan, tuple(self._exit_rules), self._exits_observed, bool(self._observers)
+        )
+
+    def recorder(self) -> Recorder | None:
+        """Make the recorder of one run; None if nobody wants records."""
+        if not self._sinks:
+            return None
+        beginnings = any(isinstance(sink, RecordObserver) for sink in self._sinks)
+        return Recorder(Ring(drops=self._drops, beginnings=beginnings), self._sinks)
+
+    def captures(self, plan: Plan) -> Mapping[tuple[Abi, int], int]:
+        """Tell which arguments of recorded calls are strings, as bits."""
+        if not self._captures_strings:
+            return {}
+        selected = SyscallMask.none()
+        for rule in plan.rules:
+            selected |= rule.mask
+        found = ((call, string_arguments(call[0], call[0].call_name(call[1]))) for call in selected)
+        return {call: sum(1 << at for at in positions) for call, positions in found if positions}
+
+    def tell(self, stop: Stop, /) -> None:
+        """Tell everybody of a stop."""
+        for observer in self._observers:
+            observer(stop)
+        if not isinstance(stop, (SyscallEntryStop, SyscallExitStop)):
+            for observer in self._event_observers:
+                observer(stop)
+
+
+def mask_of(mask: SyscallMask | str) -> SyscallMask:
+    """Read a mask, unless it is one."""
+    return SyscallMask.parse(mask) if isinstance(mask, str) else mask
