@@ -144,6 +144,10 @@ class RecordedMemory:
 
     def read(self, address: int, size: int) -> bytes:
         """Read up to ``size`` bytes; none where nothing was captured."""
+        # Nearly always a string is read from its start; another may have been cut before its end.
+        text = self._strings.get(address)
+        if text is not None:
+            return text[:size]
         for start, text in self._strings.items():
             if start <= address < start + len(text):
                 return text[address - start : address - start + size]
