@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from accel.abi import Abi
@@ -91,6 +92,12 @@ MAX_STRINGS: Final = 3
 STRING_LIMIT: Final = 4096
 UNTERMINATED: Final = 1 << 15
 
+#: Which arguments bits 0 to 5 of the flags name.
+_CAPTURED: Final = tuple(
+    tuple(position for position in range(6) if bits >> position & 1) for bits in range(64)
+)
+_NONE: Final[Mapping[int, bytes]] = MappingProxyType({})
+
 
 class Record(NamedTuple):
     """One recorded call."""
@@ -131,6 +138,8 @@ class Record(NamedTuple):
     @property
     def memory(self) -> RecordedMemory:
         """What is known of the tracee's memory."""
+        if not self.strings:
+            return _NO_MEMORY
         return RecordedMemory({self.arguments[at]: text for at, text in self.strings.items()})
 
 
@@ -152,6 +161,9 @@ class RecordedMemory:
             if start <= address < start + len(text):
                 return text[address - start : address - start + size]
         return b""
+
+
+_NO_MEMORY: Final = RecordedMemory(_NONE)
 
 
 class Batch:
@@ -181,15 +193,16 @@ class Batch:
         return np.frombuffer(self._data, dtype()).copy()
 
     def __iter__(self) -> Iterator[Record]:
-        for words in LAYOUT.iter_unpack(self._data):
-            entered, left, tid, pid, number, abi, _, rule, *rest = words
-            arguments, (result, at, flags, *sizes, ip, sp, _) = tuple(rest[:6]), rest[6:]
-            strings: Mapping[int, bytes] = {}
+        for (
+            entered, left, tid, pid, number, abi, _, rule, first, second, third, fourth, fifth,
+            sixth, result, at, flags, size, size2, size3, ip, sp, _,
+        ) in LAYOUT.iter_unpack(self._data):  # fmt: skip
+            strings: Mapping[int, bytes] = _NONE
             if flags & 0x3F:
-                known = self._known.get((tid, entered))
-                strings = self._captured(at, flags, sizes) if known is None else known
+                strings = self._strings_of(tid, entered, at, flags, (size, size2, size3))
             yield Record(
-                entered, left, tid, pid, number, ABIS[abi], rule, arguments,
+                entered, left, tid, pid, number, ABIS[abi], rule,
+                (first, second, third, fourth, fifth, sixth),
                 result, flags, ip, sp, strings,
             )  # fmt: skip
 
@@ -198,16 +211,17 @@ class Batch:
         words = LAYOUT.unpack_from(self._data, index * RECORD_SIZE)
         flags, tid, entered = words[16], words[2], words[0]
         if not flags & 0x3F:
-            return {}
-        known = self._known.get((tid, entered))
-        return self._captured(words[15], flags, words[17:20]) if known is None else known
+            return _NONE
+        return self._strings_of(tid, entered, words[15], flags, words[17:20])
 
-    def _captured(
-        self, at: int, flags: int, sizes: tuple[int, ...] | list[int]
-    ) -> dict[int, bytes]:
+    def _strings_of(
+        self, tid: int, entered: int, at: int, flags: int, sizes: tuple[int, ...]
+    ) -> Mapping[int, bytes]:
+        known = self._known.get((tid, entered)) if self._known else None
+        if known is not None:
+            return known
         found: dict[int, bytes] = {}
-        captured = [position for position in range(6) if flags >> position & 1]
-        for position, word in zip(captured, sizes, strict=False):
+        for position, word in zip(_CAPTURED[flags & 0x3F], sizes, strict=False):
             size = word & ~UNTERMINATED
             start = at % len(self._strings)
             text = bytes(self._strings[start : start + size])
