@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABIS",
     "BY_PYTHON",
+    "CAPTURED",
     "ENTERED",
     "FIELDS",
     "INJECTED",
@@ -78,6 +79,8 @@ RECORD_SIZE: Final = LAYOUT.size
 #: ``abi`` is an index into these.
 ABIS: Final = (Abi.X86_64, Abi.I386)
 
+#: Flags: which arguments were captured, bit 0 for the first.
+CAPTURED: Final = 0x3F
 #: Flag: the call has begun; another record will tell of its end, unless it never returns.
 ENTERED: Final = 1 << 6
 #: Flag: the tracer answered instead of the kernel.
@@ -186,6 +189,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self._data) // RECORD_SIZE
 
+    @property
+    def raw(self) -> memoryview:
+        """The records themselves, ``RECORD_SIZE`` bytes each: not a copy."""
+        return self._data
+
     def array(self) -> np.ndarray:
         """Copy the records into an array of ``dtype()``, of shape (len(self),). Needs numpy."""
         import numpy as np  # noqa: PLC0415 - an extra
@@ -198,7 +206,7 @@ class Batch:
             sixth, result, at, flags, size, size2, size3, ip, sp, _,
         ) in LAYOUT.iter_unpack(self._data):  # fmt: skip
             strings: Mapping[int, bytes] = _NONE
-            if flags & 0x3F:
+            if flags & CAPTURED:
                 strings = self._strings_of(tid, entered, at, flags, (size, size2, size3))
             yield Record(
                 entered, left, tid, pid, number, ABIS[abi], rule,
@@ -210,7 +218,7 @@ class Batch:
         """Tell what the arguments of one record pointed to, by position."""
         words = LAYOUT.unpack_from(self._data, index * RECORD_SIZE)
         flags, tid, entered = words[16], words[2], words[0]
-        if not flags & 0x3F:
+        if not flags & CAPTURED:
             return _NONE
         return self._strings_of(tid, entered, words[15], flags, words[17:20])
 
@@ -221,7 +229,7 @@ class Batch:
         if known is not None:
             return known
         found: dict[int, bytes] = {}
-        for position, word in zip(_CAPTURED[flags & 0x3F], sizes, strict=False):
+        for position, word in zip(_CAPTURED[flags & CAPTURED], sizes, strict=False):
             size = word & ~UNTERMINATED
             start = at % len(self._strings)
             text = bytes(self._strings[start : start + size])
