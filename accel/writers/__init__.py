@@ -17,12 +17,15 @@ from accel.writers.text import TextFormat, TextWriter
 
 if TYPE_CHECKING:
     from accel.writers.arrays import ArraySink, NumpyWriter
+    from accel.writers.arrow import ArrowWriter, ParquetWriter
 
 __all__ = [
     "ArraySink",
+    "ArrowWriter",
     "JsonWriter",
     "LineOutput",
     "NumpyWriter",
+    "ParquetWriter",
     "Replay",
     "Selection",
     "TextFormat",
@@ -33,7 +36,9 @@ __all__ = [
 #: {name: the module that has it}.
 _LATER: Final = {
     "ArraySink": "arrays",
+    "ArrowWriter": "arrow",
     "NumpyWriter": "arrays",
+    "ParquetWriter": "arrow",
 }
 
 

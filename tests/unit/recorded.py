@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from hypothesis import strategies as st
+
 from accel.abi import Abi
-from accel.records import ABIS, LAYOUT, RETURNED, UNTERMINATED, Batch
+from accel.records import ABIS, INJECTED, LAYOUT, RETURNED, UNTERMINATED, Batch
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,24 @@ def batch_of(records: Iterable[Recorded]) -> Batch:
         data += packed
         ring += captured
     return Batch(memoryview(bytes(data)), memoryview(bytes(ring) or b"\0"), {})
+
+
+WORDS = st.integers(0, (1 << 64) - 1)
+RECORDS = st.builds(
+    Recorded,
+    name=st.sampled_from(["read", "openat", "rename", "mmap"]),
+    arguments=st.tuples(WORDS, WORDS, WORDS, WORDS, WORDS, WORDS),
+    result=st.integers(-(1 << 63), (1 << 63) - 1),
+    flags=st.sampled_from([0, INJECTED, RETURNED]),
+    entered_ns=st.integers(0, (1 << 63) - 1),
+    left_ns=st.integers(0, (1 << 63) - 1),
+    tid=st.integers(1, 1 << 22),
+    pid=st.integers(1, 1 << 22),
+    abi=st.sampled_from(ABIS),
+    rule=st.integers(0, 65535),
+    strings=st.dictionaries(
+        st.integers(0, 5), st.binary(max_size=40).map(lambda raw: raw.replace(b"\0", b"") + b"\0"),
+        max_size=3,
+    ),
+)  # fmt: skip
+BATCHES = st.lists(st.lists(RECORDS, min_size=1, max_size=6), max_size=4)
