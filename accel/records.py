@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from accel.abi import Abi
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABIS",
     "BY_PYTHON",
+    "CAPTURED",
     "ENTERED",
     "FIELDS",
     "INJECTED",
@@ -79,6 +81,8 @@ RECORD_SIZE: Final = LAYOUT.size
 #: ``abi`` is an index into these.
 ABIS: Final = (Abi.X86_64, Abi.I386)
 
+#: Flags: which arguments were captured, bit 0 for the first.
+CAPTURED: Final = 0x3F
 #: Flag: the call has begun; another record will tell of its end, unless it never returns.
 ENTERED: Final = 1 << 6
 #: Flag: the tracer answered instead of the kernel.
@@ -92,6 +96,12 @@ BY_PYTHON: Final = 1 << 9
 MAX_STRINGS: Final = 3
 STRING_LIMIT: Final = 4096
 UNTERMINATED: Final = 1 << 15
+
+#: Which arguments bits 0 to 5 of the flags name.
+_CAPTURED: Final = tuple(
+    tuple(position for position in range(6) if bits >> position & 1) for bits in range(64)
+)
+_NONE: Final[Mapping[int, bytes]] = MappingProxyType({})
 
 
 class Record(NamedTuple):
@@ -133,6 +143,8 @@ class Record(NamedTuple):
     @property
     def memory(self) -> RecordedMemory:
         """What is known of the tracee's memory."""
+        if not self.strings:
+            return _NO_MEMORY
         return RecordedMemory({self.arguments[at]: text for at, text in self.strings.items()})
 
 
@@ -146,10 +158,17 @@ class RecordedMemory:
 
     def read(self, address: int, size: int) -> bytes:
         """Read up to ``size`` bytes; none where nothing was captured."""
+        # Nearly always a string is read from its start; another may have been cut before its end.
+        text = self._strings.get(address)
+        if text is not None:
+            return text[:size]
         for start, text in self._strings.items():
             if start <= address < start + len(text):
                 return text[address - start : address - start + size]
         return b""
+
+
+_NO_MEMORY: Final = RecordedMemory(_NONE)
 
 
 class Batch:
@@ -172,6 +191,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self._data) // RECORD_SIZE
 
+    @property
+    def raw(self) -> memoryview:
+        """The records themselves, ``RECORD_SIZE`` bytes each: not a copy."""
+        return self._data
+
     def array(self) -> np.ndarray:
         """Copy the records into an array of ``dtype()``, of shape (len(self),). Needs numpy."""
         import numpy as np  # noqa: PLC0415 - an extra
@@ -179,15 +203,16 @@ class Batch:
         return np.frombuffer(self._data, dtype()).copy()
 
     def __iter__(self) -> Iterator[Record]:
-        for words in LAYOUT.iter_unpack(self._data):
-            entered, left, tid, pid, number, abi, _, rule, *rest = words
-            arguments, (result, at, flags, *sizes, ip, sp, _) = tuple(rest[:6]), rest[6:]
-            strings: Mapping[int, bytes] = {}
-            if flags & 0x3F:
-                known = self._known.get((tid, entered))
-                strings = self._captured(at, flags, sizes) if known is None else known
+        for (
+            entered, left, tid, pid, number, abi, _, rule, first, second, third, fourth, fifth,
+            sixth, result, at, flags, size, size2, size3, ip, sp, _,
+        ) in LAYOUT.iter_unpack(self._data):  # fmt: skip
+            strings: Mapping[int, bytes] = _NONE
+            if flags & CAPTURED:
+                strings = self._strings_of(tid, entered, at, flags, (size, size2, size3))
             yield Record(
-                entered, left, tid, pid, number, ABIS[abi], rule, arguments,
+                entered, left, tid, pid, number, ABIS[abi], rule,
+                (first, second, third, fourth, fifth, sixth),
                 result, flags, ip, sp, strings,
             )  # fmt: skip
 
@@ -195,17 +220,18 @@ class Batch:
         """Tell what the arguments of one record pointed to, by position."""
         words = LAYOUT.unpack_from(self._data, index * RECORD_SIZE)
         flags, tid, entered = words[16], words[2], words[0]
-        if not flags & 0x3F:
-            return {}
-        known = self._known.get((tid, entered))
-        return self._captured(words[15], flags, words[17:20]) if known is None else known
+        if not flags & CAPTURED:
+            return _NONE
+        return self._strings_of(tid, entered, words[15], flags, words[17:20])
 
-    def _captured(
-        self, at: int, flags: int, sizes: tuple[int, ...] | list[int]
-    ) -> dict[int, bytes]:
+    def _strings_of(
+        self, tid: int, entered: int, at: int, flags: int, sizes: tuple[int, ...]
+    ) -> Mapping[int, bytes]:
+        known = self._known.get((tid, entered)) if self._known else None
+        if known is not None:
+            return known
         found: dict[int, bytes] = {}
-        captured = [position for position in range(6) if flags >> position & 1]
-        for position, word in zip(captured, sizes, strict=False):
+        for position, word in zip(_CAPTURED[flags & CAPTURED], sizes, strict=False):
             size = word & ~UNTERMINATED
             start = at % len(self._strings)
             text = bytes(self._strings[start : start + size])

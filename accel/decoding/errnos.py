@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 from typing import Final
 
@@ -41,6 +42,7 @@ def errno_text(number: int) -> str:
     return f"{name} ({os.strerror(number)})" if name else f"(errno {number})"
 
 
+@functools.cache
 def failure(number: int) -> str:
     """Print the result of a call that failed: ``-1 ENOENT (...)``, or why it will be restarted."""
     restart = _RESTARTS.get(number)

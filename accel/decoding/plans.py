@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from accel import roles, scalars
 from accel.abi import Abi
@@ -54,7 +54,7 @@ from accel.decoding.multiplexed import PACKED
 from accel.decoding.subject import Remark, Steps, Subject
 from accel.roles import Argument, Role
 
-__all__ = ["Plan", "Step", "plan_of"]
+__all__ = ["Plan", "Step", "plan_of", "plan_of_number"]
 
 _SUBJECTS: Final = tuple(
     module.SUBJECT
@@ -66,8 +66,11 @@ _SUBJECTS: Final = tuple(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+#: Plans are kept for so many numbers; a hostile tracee could invent more.
+_KEPT: Final = 4096
+
+
+class Step(NamedTuple):
     """Who prints one argument."""
 
     name: str
@@ -108,7 +111,13 @@ _TABLES: Final = _merged()
 _SUBSETS: Final = {"send": ("sendto", 4), "recv": ("recvfrom", 4)}
 
 
-@functools.cache
+@functools.lru_cache(_KEPT)
+def plan_of_number(abi: Abi, number: int) -> Plan:
+    """Look up the plan of a call as a tracee makes it."""
+    return plan_of(abi, abi.call_name(number))
+
+
+@functools.lru_cache(_KEPT)
 def plan_of(abi: Abi, name: str) -> Plan:
     """Make the plan of a call, once; ``old_mmap`` is that of mmap's arguments in memory."""
     actual, count = _SUBSETS.get(name, (name, 6))

@@ -62,11 +62,15 @@ class TextWriter:
         self._decoder = decoder or Decoder()
         self._layout = layout or TextFormat()
         self._selection = selection or Selection()
+        # Asked for every call: whether there is anything to select by.
+        self._by_path = bool(self._selection.paths)
+        self._by_status = self._selection.by_status
         self._entered: dict[int, Entered] = {}
         #: The tid whose line is not complete, and how long that line is.
         self._open = 0
         self._column = 0
         self._tracees: set[int] = set()
+        self._timed = bool(self._layout.timestamps)
         self._last_ns = 0
         #: What to add to CLOCK_MONOTONIC to get the time of day.
         self._epoch_ns = time.time_ns() - time.monotonic_ns()
@@ -91,37 +95,36 @@ class TextWriter:
     # ------------------------------------------------------------------------- calls
 
     def _enter(self, stop: SyscallEntryStop) -> None:
-        self._tracees.add(stop.tid)
-        if not self._selection.shows_entry(stop):
+        tid = stop.call.tid
+        self._tracees.add(tid)
+        if self._by_path and not self._selection.shows_entry(stop):
             return
-        entered = self._decoder.enter(stop.call, stop.memory)
-        self._entered[stop.tid] = entered
-        if not self._selection.by_status:
-            self._begin(stop.tid, stop.time_ns, f"{entered.name}({entered.text}")
-            self._open = stop.tid
+        self._entered[tid] = entered = self._decoder.enter(stop.call, stop.memory)
+        if not self._by_status:
+            self._begin(tid, stop.time_ns, f"{entered.name}({entered.text}")
+            self._open = tid
 
     def _exit(self, stop: SyscallExitStop) -> None:
-        entered = self._entered.pop(stop.tid, None)
-        if entered is None or not self._selection.shows_exit(stop):
+        tid = stop.call.tid
+        entered = self._entered.pop(tid, None)
+        if entered is None or (self._by_status and not self._selection.shows_exit(stop)):
             return
         left = self._decoder.leave(entered, stop.result, stop.memory)
         rest = left.text
         if stop.result is None and rest:
             # The decoder wanted to see what the call would write.
             rest = " <unfinished ...>"
-        if self._selection.by_status:
-            self._begin(stop.tid, stop.entered_ns, f"{entered.name}({entered.text}")
-        elif self._open != stop.tid:
-            self._begin(stop.tid, stop.time_ns, f"<... {entered.name} resumed>")
+        if self._by_status:
+            self._begin(tid, stop.entered_ns, f"{entered.name}({entered.text}")
+        elif self._open != tid:
+            self._begin(tid, stop.time_ns, f"<... {entered.name} resumed>")
         self._open = 0
-        text = f"{rest}) "
-        padding = " " * (_RESULT_COLUMN - self._column - len(text))
-        took = ""
+        after = f"{left.result} (INJECTED)" if stop.injected else left.result
         if self._layout.durations and stop.result is not None:
             nanoseconds = stop.time_ns - stop.entered_ns
-            took = f" <{nanoseconds // _SECOND}.{nanoseconds % _SECOND // 1000:06}>"
-        injected = " (INJECTED)" if stop.injected else ""
-        self._output.write(f"{text}{padding}= {left.result}{injected}{took}\n")
+            after += f" <{nanoseconds // _SECOND}.{nanoseconds % _SECOND // 1000:06}>"
+        rest = f"{rest}) ".ljust(_RESULT_COLUMN - self._column)
+        self._output.write(f"{rest}= {after}\n")
 
     # ------------------------------------------------------------------------- other lines
 
@@ -168,8 +171,9 @@ class TextWriter:
     # ------------------------------------------------------------------------- lines
 
     def _begin(self, tid: int, time_ns: int, text: str) -> None:
-        self._interrupt()
-        line = f"{self._pid(tid)}{self._time(time_ns)}{text}"
+        if self._open:
+            self._interrupt()
+        line = f"{self._pid(tid)}{self._time(time_ns) if self._timed else ''}{text}"
         self._column = len(line)
         self._output.write(line)
 
@@ -185,8 +189,6 @@ class TextWriter:
 
     def _time(self, time_ns: int) -> str:
         style = self._layout.timestamps
-        if not style:
-            return ""
         if style == "relative":
             passed = max(0, time_ns - self._last_ns) if self._last_ns else 0
             self._last_ns = time_ns

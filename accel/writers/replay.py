@@ -1,0 +1,60 @@
+"""Recorded calls, told to an observer as if it had heard of them live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from accel import roles
+from accel.records import BY_PYTHON, ENTERED, INJECTED, RETURNED, Batch, Record
+from accel.roles import Role
+from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
+
+__all__ = ["Replay"]
+
+_ANSWERED: Final = RETURNED | INJECTED
+
+
+class Replay:
+    """A sink that tells an observer, such as TextWriter, of the stops of each recorded call.
+
+    A call is told when it has ended: that it has begun, then that it has returned. A record with
+    the flag ENTERED tells the first alone: with those, what threads do at the same time is told in
+    the order in which it happened. A call that was let run without an exit-stop is told to have
+    begun, and no more. What Python answered is skipped: its observers have heard of it.
+
+    The observer may hear of other stops besides; whoever made it closes it.
+    """
+
+    def __init__(self, observer: Callable[[Stop], None]) -> None:
+        self._observer = observer
+        #: {tid: when the call began} of those of which only that was told.
+        self._begun: dict[int, int] = {}
+
+    def write(self, batch: Batch) -> None:
+        """Tell of each call."""
+        begun = self._begun
+        for record in batch:
+            flags, entered_ns = record.flags, record.entered_ns
+            if flags & BY_PYTHON:
+                continue
+            call, memory = record.call, record.memory
+            told = begun.pop(record.tid, None) == entered_ns
+            if not told:
+                self._observer(SyscallEntryStop(call, memory, entered_ns))
+            if flags & ENTERED:
+                begun[record.tid] = entered_ns
+            elif flags & _ANSWERED or told or _never_returns(record):
+                result = record.result if flags & _ANSWERED else None
+                # What was answered at its entry has no other time.
+                left_ns = record.left_ns or entered_ns
+                injected = flags & INJECTED != 0
+                self._observer(SyscallExitStop(call, result, memory, entered_ns, left_ns, injected))
+
+    def close(self) -> None:
+        """Do nothing: every call has been told of."""
+
+
+def _never_returns(record: Record) -> bool:
+    """Tell a call whose exit-stop was waited for in vain from one that was let run without."""
+    return record.left_ns != 0 or roles.result(record.name) is Role.NONE
