@@ -1,7 +1,7 @@
 """What it takes to begin: the import of accel, next to that of ctypes, and a trace of nothing.
 
-Every start pays for both. ``import ctypes`` is what any tracer in Python pays: without it there is
-no ptrace.
+Every start pays for both. That of ctypes is what any tracer in Python pays: without it there is no
+ptrace.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ def run(name: str, settings: Settings) -> Comparison:
         raise Missing("true is not installed")
     rounds = settings.rounds if settings.quick else _TIMES_THE_ROUNDS * settings.rounds
     contestants = [
-        Contestant(Wrapper("import ctypes"), _importing("ctypes")),
-        Contestant(Wrapper("import accel"), _importing("accel")),
+        _importing("ctypes"),
+        _importing("accel"),
         Contestant(accel_trace(f"accel trace -e trace={_CALLS} true", _CALLS), Task((true,))),
     ]
     return compare(name, contestants, replace(settings, rounds=rounds))
 
 
-def _importing(module: str) -> Task:
-    return Task((sys.executable, "-c", f"import {module}"))
+def _importing(module: str) -> Contestant:
+    statement = f"import {module}"
+    return Contestant(Wrapper(statement), Task((sys.executable, "-c", statement)))

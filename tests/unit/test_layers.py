@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[2]
 #: {layer: the layers it may import}; a module belongs to the longest prefix. "values" are the
 #: modules that describe calls, masks, decisions and stops, and know of no process.
 VALUES = frozenset(
-    "accel.abi accel.arguments accel.call accel.classes accel.decision accel.errors accel.families"
-    " accel.mask accel.mask_grammar accel.posix_regex accel.result accel.role_rules accel.roles"
-    " accel.scalars accel.signatures accel.stops".split()
+    "accel.abi accel.arguments accel.call accel.class_index accel.class_rules accel.classes"
+    " accel.decision accel.errors accel.families accel.mask accel.mask_grammar accel.posix_regex"
+    " accel.result accel.role_rules accel.roles accel.scalars accel.signatures accel.stops".split()
 )
 MAY_IMPORT = {
     "bpf": {"bpf"},
