@@ -22,10 +22,10 @@ import os
 import signal
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from accel._kernel.libc import failure
+from bpf.value import value
 
 __all__ = [
     "CODE",
@@ -87,7 +87,7 @@ _NO_CLONE3: Final = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 _MAP_FAILED: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Step:
     """One system call of the child; the start fails if its result is below ``minimum``."""
 
@@ -134,7 +134,7 @@ def call(name: str, number: int, *arguments: int, minimum: int | None = 0) -> St
     return Step(name, number, arguments, _ANY_RESULT if minimum is None else minimum)
 
 
-@dataclass(slots=True)
+@value
 class Launch:
     """A child that was started, and the memory that it reads until it has executed."""
 

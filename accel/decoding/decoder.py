@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Final
 
 from accel.abi import Abi
@@ -13,6 +12,7 @@ from accel.decoding.multiplexed import PACKED, unpacked
 from accel.decoding.numbers import descriptor_text, octal, signed32
 from accel.decoding.plans import Plan, plan_of
 from accel.roles import Role
+from bpf.value import value
 
 __all__ = ["Decoder", "Entered", "Left"]
 
@@ -43,7 +43,7 @@ class Entered:
         self._next = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@value
 class Left:
     """The rest of the line of a call that has returned, or never will."""
 
