@@ -4,6 +4,10 @@
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 PIP     := $(PYTHON) -m pip --quiet --disable-pip-version-check
+# A plain path, not a finder that every start of this Python would have to import; and byte code,
+# without which each start compiles all modules again where PYTHONDONTWRITEBYTECODE is set.
+INSTALL := $(PIP) install --config-settings editable_mode=compat --editable
+COMPILE := $(PYTHON) -m compileall -q accel bpf
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 APT     := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq
 # CPython's own test suite is packaged for Debian's default Python.
@@ -34,11 +38,12 @@ $(VENV)/installed: pyproject.toml
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(APT) update && $(APT) install -y python3-venv; }
 	@ldconfig -p | grep -q libseccomp.so.2 || { $(APT) update && $(APT) install -y libseccomp2; }
 	python3 -m venv $(VENV)
-	$(PIP) install --editable .
+	$(INSTALL) .
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/test-installed: $(VENV)/installed
-	$(PIP) install --editable '.[test]'
+	$(INSTALL) '.[test]'
 	@touch $@
 
 packages:

@@ -6,15 +6,16 @@ filter cannot read memory, and accel does not pretend that it can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
+
+from bpf.value import replace, value
 
 __all__ = ["Argument", "Condition", "Conditions", "arg"]
 
 _WORD = (1 << 64) - 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Condition:
     """A comparison of one argument with a number; several joined by ``&`` must all hold."""
 
@@ -37,7 +38,7 @@ class Condition:
         return f"{left} {self.operator} {self.value}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Conditions:
     """Conditions that must all hold."""
 
@@ -54,7 +55,7 @@ class Conditions:
         return " & ".join(f"({condition})" for condition in self.all)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value
 class Argument:
     """A scalar argument of whatever call the condition is applied to."""
 

@@ -13,12 +13,12 @@ import os
 import signal
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import IO
 
 from accel._kernel import spawn
 from accel.errors import CommandError, SetupError
 from bpf import FilterMemory, Program, needs_no_new_privs
+from bpf.value import value
 
 __all__ = ["DEVNULL", "PIPE", "STDOUT", "Command", "Redirection", "exec_failure", "prepare"]
 
@@ -41,7 +41,7 @@ def current_signal_mask() -> frozenset[int]:
     return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Command:
     """A command with its surroundings, in the terms of ``subprocess.Popen``."""
 
@@ -53,8 +53,8 @@ class Command:
     stderr: Redirection = None
     close_fds: bool = True
     pass_fds: tuple[int, ...] = ()
-    #: Signals that the command starts with blocked; the caller's own unless given.
-    signal_mask: frozenset[int] = field(default_factory=current_signal_mask)
+    #: Signals that the command starts with blocked.
+    signal_mask: frozenset[int] = frozenset()
 
     @property
     def environment(self) -> Mapping[bytes, bytes]:
@@ -105,7 +105,7 @@ def _refusal(path: bytes) -> str:
     return ""
 
 
-@dataclass(slots=True)
+@value
 class Prepared:
     """The steps of a start, and all memory they point into."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from accel import mask_grammar
 from accel.abi import X32_SYSCALL_BIT, Abi
 from accel.call import Call
 from accel.errors import MaskError
+from bpf.value import value
 
 __all__ = ["SyscallMask"]
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False)
+@value
 class SyscallMask:
     """A set of system calls of x86_64 and i386, as an immutable value.
 

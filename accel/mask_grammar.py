@@ -13,7 +13,6 @@ newer than the tables), and ``@x32`` is refused, because accel selects nothing i
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from typing import Final, TypeAlias
@@ -21,7 +20,6 @@ from typing import Final, TypeAlias
 from accel import classes
 from accel.abi import X32_SYSCALL_BIT, Abi
 from accel.errors import MaskError
-from accel.posix_regex import compile_posix
 
 __all__ = ["ABIS", "Member", "Members", "parse", "render"]
 
@@ -119,6 +117,8 @@ def _numbers(value: str, abi: Abi, token: str) -> frozenset[int]:
 
 
 def _matches(pattern: str, abi: Abi, token: str) -> frozenset[int]:
+    from accel.posix_regex import compile_posix  # noqa: PLC0415 - few masks have one
+
     try:
         search = compile_posix(pattern).search
     except ValueError as error:
@@ -153,6 +153,8 @@ def _unknown_name(name: str, abis: tuple[Abi, ...]) -> MaskError:
 
 
 def _not_found(kind: str, value: str, known: list[str]) -> MaskError:
+    import difflib  # noqa: PLC0415 - only to word an error
+
     near = difflib.get_close_matches(value.lower(), known)
     hint = f"did you mean {', '.join(near)}?" if near else f"?{value} forgives that"
     return MaskError(f"unknown {kind} {value!r}", hint=hint)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 import bpf
@@ -22,6 +21,7 @@ from accel.mask import SyscallMask
 from accel.roles import Argument, signature
 from accel.scalars import bits, is_signed, value_of
 from accel.stops import SyscallEntryStop
+from bpf.value import value
 
 __all__ = ["Compiled", "EntryHandler", "Plan", "Rule"]
 
@@ -61,7 +61,7 @@ class Compiled(Protocol):
         """Where the array is that it keeps."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rule:
     """What happens to the calls of a mask; of several rules the first that matches decides."""
 
@@ -69,7 +69,7 @@ class Rule:
     #: A constant answer; None if a handler answers.
     decision: Decision | None = None
     handler: EntryHandler | None = None
-    where: Conditions = field(default_factory=Conditions)
+    where: Conditions = Conditions()
     #: Whether the user wants to hear of these calls, whatever happens to them.
     observed: bool = False
     #: The handler, if it is compiled.
@@ -97,12 +97,12 @@ class Rule:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """The rules of a run, in order; ``watched`` calls are blind spots to report, not to trace."""
 
     rules: tuple[Rule, ...]
-    watched: SyscallMask = field(default_factory=SyscallMask.none)
+    watched: SyscallMask = SyscallMask.none()
 
     def compile(self) -> bpf.Program:
         """Compile the filter; raise FilterError if it does not fit, MaskError if it is empty."""

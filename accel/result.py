@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from types import MappingProxyType
+from typing import Any, Final
+
+from bpf.value import value
 
 __all__ = ["CallCounter", "CallStatistics", "Result", "Statistics"]
 
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Result:
     """The end of a command, read like ``subprocess.CompletedProcess``."""
 
@@ -30,23 +34,40 @@ class Result:
             )
 
 
-@dataclass(slots=True)
 class CallCounter:
     """The counters of one call while a run goes on."""
 
-    #: How often the call was made, as far as it stopped.
-    calls: int = 0
-    stops: int = 0
-    notifications: int = 0
-    handler_calls: int = 0
-    errors: int = 0
-    #: Wall time between entry-stop and exit-stop, where there was one.
-    nanoseconds: int = 0
+    __slots__ = ("calls", "errors", "handler_calls", "nanoseconds", "notifications", "stops")
+
+    def __init__(
+        self,
+        *,
+        calls: int = 0,
+        stops: int = 0,
+        notifications: int = 0,
+        handler_calls: int = 0,
+        errors: int = 0,
+        nanoseconds: int = 0,
+    ) -> None:
+        #: How often the call was made, as far as it stopped.
+        self.calls = calls
+        self.stops = stops
+        self.notifications = notifications
+        self.handler_calls = handler_calls
+        self.errors = errors
+        #: Wall time between entry-stop and exit-stop, where there was one.
+        self.nanoseconds = nanoseconds
 
     def __add__(self, other: CallCounter) -> CallCounter:
-        return CallCounter(
-            *(getattr(self, f.name) + getattr(other, f.name) for f in fields(CallCounter))
+        names = self.__slots__
+        return CallCounter(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CallCounter) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
         )
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
     def returned(self, result: int, nanoseconds: int) -> None:
         """Count the end of a call."""
@@ -55,7 +76,7 @@ class CallCounter:
             self.errors += 1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CallStatistics:
     """What one system call took."""
 
@@ -71,7 +92,7 @@ class CallStatistics:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Statistics:
     """What a run took. Stops, notifications and handler calls are three different things."""
 
@@ -80,9 +101,9 @@ class Statistics:
     notifications: int = 0
     handler_calls: int = 0
     #: Kernel stops by kind: seccomp, entry, exit, signal, group, event.
-    stops_by_kind: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    stops_by_kind: Mapping[str, int] = _NONE
     #: The same for each call, by name (``name@i386`` for calls of the 32-bit ABI).
-    calls: Mapping[str, CallStatistics] = field(default_factory=lambda: MappingProxyType({}))
+    calls: Mapping[str, CallStatistics] = _NONE
     #: Threads and processes that were traced.
     tracees: int = 0
     #: Records that could not be delivered or written.

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import enum
 import functools
-from dataclasses import dataclass
 
 from accel.abi import Abi
+from bpf.value import value
 
 __all__ = ["Argument", "Role", "result", "signature", "string_arguments"]
 
@@ -98,7 +98,7 @@ class Role(enum.Enum):
 _STRINGS_AND_SETS = frozenset({Role.PATH, Role.STRING, Role.STRINGS, Role.FD_SET})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Argument:
     """One argument of a call."""
 

@@ -2,6 +2,7 @@
 
   python -m bench                        everything
   python -m bench one-call find          only these workloads
+  python -m bench startup                what import accel costs, and a trace of nothing
   python -m bench loop                   what one stop costs, by who answers it and on which CPU
   python -m bench --quick --json FILE    a trial, with all its figures in FILE
 
@@ -34,6 +35,7 @@ _WORKLOADS: Final = {
     "gcc": "bench.real_programs",
     "python": "bench.real_programs",
     "tar": "bench.real_programs",
+    "startup": "bench.startup",
 }
 #: Workloads that are run by name only: {group: the names of its workloads}
 _GROUPS: Final = {

@@ -18,7 +18,11 @@ __all__ = ["as_json", "as_markdown", "broken_promises"]
 
 _SCHEMA: Final = 1
 _ENOUGH_ROUNDS: Final = 5
-_START_UP: Final = "true"
+#: Workloads that do nothing: {workload: what their times are}.
+_START_UP: Final = {
+    "startup": "Start-up, by itself",
+    "true": "Start-up, included in every wall time",
+}
 _HALT_POLL: Final = "/sys/module/haltpoll/parameters/guest_halt_poll_ns"
 
 Cell = Callable[[Comparison, Measured], str]
@@ -134,13 +138,14 @@ def _preface(settings: Settings) -> str:
 def _start_up(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """State apart what all the ratios of wall time include."""
     for comparison in comparisons:
-        if comparison.workload == _START_UP:
+        if comparison.workload in _START_UP:
             times = [
-                f"{measured.subject} {_cost(comparison, measured)}"
+                f"{measured.subject} {Spread.of([1000 * cost for cost in measured.costs])} ms"
                 for measured in comparison.measured
                 if measured.costs
             ]
-            yield f"Start-up, included in every wall time (`true`): {', '.join(times)}."
+            title = _START_UP[comparison.workload]
+            yield f"{title} (`{comparison.workload}`): {', '.join(times)}."
 
 
 def _findings(comparisons: Sequence[Comparison], missing: Mapping[str, str]) -> Iterator[str]:

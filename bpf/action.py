@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno as errno_names
-from dataclasses import dataclass
 from typing import Final
+
+from bpf.value import value
 
 __all__ = ["Action"]
 
@@ -38,7 +39,7 @@ _NAMES: Final = {
 _WITH_DATA: Final = frozenset({SECCOMP_RET_TRAP, SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE})
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@value
 class Action:
     """A SECCOMP_RET_* value; equal when all 32 bits are."""
 

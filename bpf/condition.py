@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from bpf.value import value
 
 __all__ = ["OPERATORS", "Condition"]
 
 OPERATORS: Final = ("==", "!=", "<", "<=", ">", ">=")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Condition:
     """``(argument & mask) operator value``; ValueError if anything is out of range.
 

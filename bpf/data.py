@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from bpf.value import value
 
 __all__ = ["ARCH", "NR", "SeccompData", "field_name", "high", "low"]
 
@@ -43,7 +44,7 @@ def field_name(offset: int) -> str:
     return f"args[{(offset - _ARGS) // 8}].{half}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SeccompData:
     """One system call as a filter sees it: number, architecture, origin and raw registers."""
 

@@ -6,8 +6,9 @@ Most of the package says ``from bpf import instruction as op`` and spells them `
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from bpf.value import value
 
 # Instruction classes, <linux/bpf_common.h>.
 BPF_LD: Final = 0x00
@@ -72,7 +73,7 @@ _SOCK_FILTER: Final = struct.Struct("=HBBI")
 SIZE: Final = _SOCK_FILTER.size
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Instruction:
     """``struct sock_filter``: code, two offsets, operand; ValueError if one is out of range."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from bpf.disassembler import disassemble
 from bpf.instruction import Instruction, unpack
+from bpf.value import value
 
 __all__ = ["Program"]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@value
 class Program:
     """Instructions of classic BPF; nothing is checked but their encoding (see ``bpf.verify``).
 
@@ -21,10 +21,11 @@ class Program:
 
     instructions: tuple[Instruction, ...]
     # Equality and hash are those of the encoding: bytes remember their hash, a tuple does not.
-    _packed: bytes = field(init=False)
+    _packed: bytes
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_packed", b"".join(map(bytes, self.instructions)))
+    def __init__(self, instructions: tuple[Instruction, ...]) -> None:
+        object.__setattr__(self, "instructions", instructions)
+        object.__setattr__(self, "_packed", b"".join(map(bytes, instructions)))
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> Program:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bpf.action import Action
 from bpf.arch import X32_SYSCALL_BIT
 from bpf.condition import Condition
+from bpf.value import value
 
 __all__ = ["Rule"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rule:
     """``action`` for calls of ``number`` whose ``conditions`` all hold.
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 from accel._kernel.libc import failure, raw_syscall
+from bpf.value import value
 
 __all__ = [
     "GROUP_STOP_SIGNALS",
@@ -126,7 +126,7 @@ def get_event_message(tid: int) -> int:
     return message.value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SyscallInfo:
     """What PTRACE_GET_SYSCALL_INFO says of a stop (Linux 5.3)."""
 

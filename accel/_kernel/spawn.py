@@ -22,10 +22,10 @@ import os
 import signal
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from accel._kernel.machine_code import executable, function
+from bpf.value import value
 
 __all__ = [
     "CODE",
@@ -85,7 +85,7 @@ _ANY_RESULT: Final = -(1 << 63)
 _NO_CLONE3: Final = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Step:
     """One system call of the child; the start fails if its result is below ``minimum``."""
 
@@ -132,7 +132,7 @@ def call(name: str, number: int, *arguments: int, minimum: int | None = 0) -> St
     return Step(name, number, arguments, _ANY_RESULT if minimum is None else minimum)
 
 
-@dataclass(slots=True)
+@value
 class Launch:
     """A child that was started, and the memory that it reads until it has executed."""
 

@@ -12,18 +12,18 @@ Reading memory costs a system call each time, so printers read what they need at
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call, Memory
+from bpf.value import value
 
 __all__ = ["Begun", "Context", "DescriptorPath", "Options", "Printer", "hex_text", "pointer"]
 
 DescriptorPath: TypeAlias = Callable[[int, int], str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Options:
     """How much to print."""
 

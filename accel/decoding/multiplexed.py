@@ -5,10 +5,10 @@ socketcall(2) and ipc(2) are many calls; the old mmap(2) and select(2) take a st
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Final
 
 from accel.call import Call, Memory
+from bpf.value import replace
 
 __all__ = ["PACKED", "unpacked"]
 
@@ -58,7 +58,7 @@ def unpacked(call: Call, name: str, memory: Memory) -> tuple[Call, str]:
     actual, arguments = values
     first, second, third, fourth, fifth, sixth = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
     packed = (first, second, third, fourth, fifth, sixth)
-    return dataclasses.replace(call, arguments=packed), actual
+    return replace(call, arguments=packed), actual
 
 
 def _words(raw: bytes) -> list[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from accel import roles, scalars
@@ -53,6 +52,7 @@ from accel.decoding.layouts import Layout, counted_in, counted_out, number, read
 from accel.decoding.multiplexed import PACKED
 from accel.decoding.subject import Remark, Steps, Subject
 from accel.roles import Argument, Role
+from bpf.value import value
 
 __all__ = ["Plan", "Step", "plan_of", "plan_of_number"]
 
@@ -79,7 +79,7 @@ class Step(NamedTuple):
     printer: Printer
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """How to print one call of one ABI."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 from accel.decoding.context import Context, Printer
 from accel.decoding.layouts import Layout
+from bpf.value import value
 
 __all__ = ["Remark", "Steps", "Subject"]
 
@@ -16,16 +17,18 @@ Steps: TypeAlias = tuple[tuple[str, Printer], ...]
 #: Looks at a call that has returned; sets ``note`` and ``radix`` of its context.
 Remark: TypeAlias = Callable[[Context], None]
 
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Subject:
     """Entries for the tables that plans are made from; they add to what roles say."""
 
     #: {family: layout of the struct}.
-    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = _NONE
     #: {"call.argument": its printer}; "*" stands for every call.
-    arguments: Mapping[str, Printer] = field(default_factory=dict)
+    arguments: Mapping[str, Printer] = _NONE
     #: {call: its steps}, where not every argument is printed, or not in order.
-    calls: Mapping[str, Steps] = field(default_factory=dict)
+    calls: Mapping[str, Steps] = _NONE
     #: {call: what to add to the result}.
-    remarks: Mapping[str, Remark] = field(default_factory=dict)
+    remarks: Mapping[str, Remark] = _NONE

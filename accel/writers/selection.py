@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from accel.call import Call, Memory
 from accel.roles import Role, signature
 from accel.scalars import value_of
 from accel.stops import SyscallEntryStop, SyscallExitStop, read_string
+from bpf.value import value
 
 __all__ = ["Selection", "descriptor_path"]
 
 _PATH_MAX = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Selection:
     """Show only calls that succeeded, or failed, or that use one of some paths."""
 

@@ -8,7 +8,6 @@ resumed>``, as in strace. Memory is bounded: one entry for each call that is und
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from accel.decoding import Decoder, Entered, SigInfo, format_exit, format_signal, signal_name
 from accel.stops import (
@@ -23,6 +22,7 @@ from accel.stops import (
 )
 from accel.writers.output import LineOutput
 from accel.writers.selection import Selection
+from bpf.value import value
 
 __all__ = ["TextFormat", "TextWriter"]
 
@@ -31,7 +31,7 @@ _RESULT_COLUMN = 40
 _SECOND = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TextFormat:
     """What surrounds the calls on their lines."""
 

@@ -61,6 +61,17 @@ def test_every_workload_ends_as_natively_under_every_subject(
     assert report["broken_promises"] == []
 
 
+def test_starting_is_timed_next_to_what_any_tracer_in_python_pays(
+    quick: tuple[dict[str, Any], str],
+) -> None:
+    """An import has no stop; the trace of a program that makes no selected call has some."""
+    report, text = quick
+    for subject in ("import ctypes", "import accel"):
+        assert measured(report, "startup", subject)["costs"]
+        assert f"{subject} " in text.partition("Start-up, by itself")[2]
+    assert measured(report, "startup", "accel trace -e trace=%network true")["costs"]
+
+
 def test_only_selected_calls_stop(quick: tuple[dict[str, Any], str]) -> None:
     """SKIPEXIT: one stop a call; an exit-stop: two; answered in the filter: none."""
     report, _text = quick

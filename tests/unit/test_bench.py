@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import pytest
@@ -186,6 +186,14 @@ def test_workloads_with_the_same_subjects_share_a_table() -> None:
     assert "| time, native = 1 | work | work |" in lines
     assert "| native | 1 (10000.0 ms) | 1 (10000.0 ms) |" in lines
     assert "| traced | 2 (2..2) | 3 (3..3) |" in lines
+
+
+@pytest.mark.parametrize("workload", ["startup", "true"])
+def test_the_time_to_start_is_told_in_milliseconds(workload: str) -> None:
+    """Of workloads that do nothing a ratio says little."""
+    started = replace(compared(FakeSubject("traced", [1.0, 0.1, 0.3, 0.2])), workload=workload)
+    text = as_markdown([started], {}, THREE)
+    assert f"(`{workload}`): native 10,000 (10,000..10,000) ms, traced 200 (100..300) ms." in text
 
 
 def test_missing_workloads_are_named() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import pickle
 
 import pytest
@@ -15,6 +14,7 @@ from accel.abi import X32_SYSCALL_BIT, Abi
 from accel.call import Call
 from accel.errors import MaskError, SetupError
 from accel.mask import SyscallMask
+from bpf.value import replace
 
 OPEN = (Abi.X86_64, 2)
 OPEN_I386 = (Abi.I386, 5)
@@ -96,7 +96,7 @@ def test_a_mask_is_a_value():
     mask = SyscallMask("open,close")
     assert {mask: 1}[SyscallMask("close", "open")] == 1
     assert pickle.loads(pickle.dumps(mask)) == copy.deepcopy(mask) == mask
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         mask._inverted = True
     assert mask != "open,close"
     with pytest.raises(TypeError):
@@ -169,7 +169,7 @@ def test_membership_takes_names_pairs_and_calls():
     assert OPEN in mask
     assert OPEN_I386 not in mask
     assert call in mask
-    assert dataclasses.replace(call, abi=Abi.I386) not in mask
+    assert replace(call, abi=Abi.I386) not in mask
     assert (Abi.I386, 600) in mask
     assert object() not in mask
     assert mask.names == {"open"}
