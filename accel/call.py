@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from accel.abi import Abi
+from bpf.value import value
 
 __all__ = ["Call", "Memory"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """What the registers of a tracee said when it entered the kernel."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno as _errno
-from dataclasses import dataclass
+
+from bpf.value import value as _value
 
 __all__ = ["Answer", "Decision"]
 
 _MAX_ERRNO = 4095
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Decision:
     """One of the eight combinations of START, CALL and EXIT, from the thread of 2008.
 
@@ -99,7 +100,7 @@ class Decision:
         return f"skip({value}{', inspect=True' if self.exit else ''})"
 
 
-@dataclass(frozen=True, slots=True)
+@_value
 class Answer:
     """What the loop answers the calls of a rule with, where no Python code needs to see the stop.
 

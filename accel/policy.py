@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from accel.call import Call
@@ -12,6 +11,7 @@ from accel.errors import AccelError, HandlerError
 from accel.mask import SyscallMask
 from accel.plan import Compiled, Plan, Rule
 from accel.stops import SyscallEntryStop, SyscallExitStop
+from bpf.value import value
 
 __all__ = ["SEES_STOPS", "ExitHandler", "ExitRule", "HandlerPolicy"]
 
@@ -22,7 +22,7 @@ ExitHandler: TypeAlias = Callable[[SyscallExitStop], int | None]
 SEES_STOPS = frozenset({0, 1, 2, 3})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExitRule:
     """Who sees the results of the calls of a mask."""
 
@@ -32,17 +32,24 @@ class ExitRule:
     compiled: Compiled | None = None
 
 
-@dataclass(slots=True)
 class HandlerPolicy:
     """Answers the stops of one run from its plan; a handler that raises ends the run."""
 
-    plan: Plan
-    exit_rules: Sequence[ExitRule]
-    #: Whether somebody observes the results of observed calls.
-    exits_observed: bool
-    #: Whether somebody observes calls at all, and not only counts them.
-    calls_observed: bool = True
-    handler_calls: int = 0
+    def __init__(
+        self,
+        plan: Plan,
+        exit_rules: Sequence[ExitRule] = (),
+        *,
+        exits_observed: bool = False,
+        calls_observed: bool = True,
+    ) -> None:
+        self.plan = plan
+        self.exit_rules = exit_rules
+        #: Whether somebody observes the results of observed calls.
+        self.exits_observed = exits_observed
+        #: Whether somebody observes calls at all, and not only counts them.
+        self.calls_observed = calls_observed
+        self.handler_calls = 0
 
     def match(self, call: Call) -> int | None:
         """Find the rule of a call that no filter has judged."""

@@ -116,7 +116,10 @@ class RuleBook:
     def policy(self, plan: Plan) -> HandlerPolicy:
         """Make the answers of one run."""
         return HandlerPolicy(
-            plan, tuple(self._exit_rules), self._exits_observed, bool(self._observers)
+            plan,
+            tuple(self._exit_rules),
+            exits_observed=self._exits_observed,
+            calls_observed=bool(self._observers),
         )
 
     def recorder(self) -> Recorder | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from accel.decoding import Decoder, Entered
 from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
+from bpf.value import replace
 
 __all__ = ["Snapshots"]
 

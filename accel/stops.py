@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call, Memory
 from accel.roles import signature
 from accel.scalars import value_of
+from bpf.value import hidden, value
 
 __all__ = [
     "Arguments",
@@ -55,9 +55,9 @@ class Arguments(Sequence[int]):
 
     def __getattr__(self, name: str) -> int:
         arguments = signature(self._call.abi, self._call.name)
-        for argument, value in zip(arguments, self._call.arguments, strict=False):
+        for argument, register in zip(arguments, self._call.arguments, strict=False):
             if argument.name == name:
-                return value_of(argument, self._call.abi, value)
+                return value_of(argument, self._call.abi, register)
         known = ", ".join(argument.name for argument in arguments) or "none by name"
         raise AttributeError(f"{self._call.name} has no argument {name!r}; it has {known}")
 
@@ -102,12 +102,12 @@ class _OfCall:
         return Arguments(self.call)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SyscallEntryStop(_OfCall):
     """A tracee is about to make a call (a seccomp-stop or a syscall-entry-stop)."""
 
     call: Call
-    memory: Memory = field(repr=False, compare=False)
+    memory: Memory = hidden()
     #: CLOCK_MONOTONIC, nanoseconds.
     time_ns: int = 0
 
@@ -124,14 +124,14 @@ class SyscallEntryStop(_OfCall):
         return read_string(self.memory, address, limit)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SyscallExitStop(_OfCall):
     """A call has returned; ``result`` is None when it never does (exit_group, a killed thread)."""
 
     call: Call
     #: The raw signed return value; -errno on failure; None: the call never returned.
     result: int | None
-    memory: Memory = field(repr=False, compare=False)
+    memory: Memory = hidden()
     #: CLOCK_MONOTONIC, nanoseconds.
     entered_ns: int = 0
     time_ns: int = 0
@@ -161,7 +161,7 @@ class SyscallExitStop(_OfCall):
         return self.text or f"[{self.tid}] {self.name}(...) = {self.result}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SignalDeliveryStop:
     """A signal is about to be delivered, and will be, unchanged."""
 
@@ -169,11 +169,11 @@ class SignalDeliveryStop:
     pid: int
     signal: int
     #: The kernel's siginfo_t, 128 bytes; empty if it could not be read.
-    siginfo: bytes = field(repr=False)
+    siginfo: bytes = hidden(compared=True)
     time_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GroupStop:
     """A tracee was stopped by a stop signal, and stays stopped until SIGCONT."""
 
@@ -183,7 +183,7 @@ class GroupStop:
     time_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EventStop:
     """Something that is neither call nor signal: see ``event``."""
 
@@ -199,7 +199,7 @@ class EventStop:
     time_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Exited:
     """A tracee ended by itself."""
 
@@ -214,7 +214,7 @@ class Exited:
         return self.status << 8
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Killed:
     """A tracee ended by a signal."""
 

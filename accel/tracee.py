@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from accel._kernel import memory as _memory
@@ -14,6 +13,7 @@ from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Decision
 from accel.errors import FaultError, TraceeDied, TraceeError
+from bpf.value import replace
 
 __all__ = ["PendingCall", "StopMemory", "Tracee", "process_of"]
 
@@ -23,17 +23,17 @@ R = TypeVar("R")
 _NO_SYSTEM_CALL = 0xFFFF_FFFF_FFFF_FFFF
 
 
-@dataclass(slots=True)
 class PendingCall:
     """A call between its entry-stop and its exit-stop, and what was decided on it."""
 
-    call: Call
-    decision: Decision
-    entered_ns: int
-    #: What its record will say: rule, captured strings and flags.
-    rule: int = 0
-    strings: int = 0
-    flags: int = 0
+    __slots__ = ("call", "decision", "entered_ns", "flags", "rule", "strings")
+
+    def __init__(self, call: Call, decision: Decision, entered_ns: int) -> None:
+        self.call = call
+        self.decision = decision
+        self.entered_ns = entered_ns
+        #: What its record will say: rule, captured strings and flags.
+        self.rule = self.strings = self.flags = 0
 
 
 class Tracee:

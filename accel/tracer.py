@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast
 
@@ -29,6 +28,7 @@ from accel.result import CallStatistics, Result, Statistics
 from accel.rulebook import RuleBook, WhenFull, mask_of
 from accel.stops import Stop, SyscallExitStop
 from accel.tracing_thread import TracingThread
+from bpf.value import replace
 
 if TYPE_CHECKING:
     from accel.snapshots import Snapshots

@@ -5,13 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import dataclass
 
 from accel.decoding import Decoder
 from accel.errors import AccelError, SetupError
 from accel.stops import EventStop, Stop
 from accel.tracer import Tracer
-from accel.writers import JsonWriter, LineOutput, Selection, TextFormat, TextWriter, summary
+from accel.writers import (
+    JsonWriter,
+    LineOutput,
+    Replay,
+    Selection,
+    TextFormat,
+    TextWriter,
+    summary,
+)
 from accel.writers.selection import descriptor_path
 
 __all__ = ["Report", "say"]
@@ -22,14 +29,21 @@ def say(text: str) -> None:
     print(f"accel: {text}", file=sys.stderr, flush=True)
 
 
-@dataclass(slots=True)
 class Report:
     """The writers of one run."""
 
-    _tracer: Tracer
-    _output: LineOutput
-    _writer: TextWriter | JsonWriter | None
-    _counts: bool
+    def __init__(
+        self,
+        tracer: Tracer,
+        output: LineOutput,
+        writer: TextWriter | JsonWriter | None,
+        *,
+        counts: bool,
+    ) -> None:
+        self._tracer = tracer
+        self._output = output
+        self._writer = writer
+        self._counts = counts
 
     @classmethod
     def open(
@@ -45,10 +59,11 @@ class Report:
             ) from error
         writer = None if options.count else _writer(options, signals, output)
         if writer is not None:
-            tracer.observe(_Guarded(writer, output))
+            guarded = _Guarded(writer, output)
+            tracer.observe(Replay(guarded) if _can_wait(options) else guarded)
         # Even a table alone needs results: it counts errors.
         tracer.observe(_BlindSpots(), calls=False)
-        return cls(tracer, output, writer, options.count or options.count_too)
+        return cls(tracer, output, writer, counts=options.count or options.count_too)
 
     def close(self) -> int:
         """Write what is left; return how many lines were lost, after saying so."""
@@ -87,6 +102,15 @@ def _writer(
         signals=signals,
     )
     return TextWriter(output, decoder, layout, selection)
+
+
+def _can_wait(options: argparse.Namespace) -> bool:
+    """Whether lines may be made after the stop: in a file, and of what the stop alone told.
+
+    On a terminal they stand between the lines of the command. What a descriptor leads to can be
+    asked only while the tracee is stopped.
+    """
+    return bool(options.output) and not options.paths_of_fds and not options.paths
 
 
 class _Guarded:

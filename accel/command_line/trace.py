@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from accel.command_line.report import Report, say
 from accel.command_line.signals import die_by, ending_signals, wait_for_end
@@ -79,8 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command")
 
 
-@dataclass(frozen=True, slots=True)
-class _Expressions:
+class _Expressions(NamedTuple):
     """What the -e options say; as in strace, the last of each kind holds."""
 
     mask: SyscallMask | None = None

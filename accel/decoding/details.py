@@ -93,6 +93,7 @@ SUBJECT: Final = Subject(
         "close_range.first": _last_descriptor,
     },
     remarks={
+        "open_by_handle_at": _plain_result,
         "set_tid_address": _plain_result,
         "setsid": _plain_result,
     },

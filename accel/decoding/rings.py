@@ -11,7 +11,7 @@ from accel.decoding.iovecs import ALL, address_only, iovecs_at
 from accel.decoding.layouts import Layout, array_at, number, read_at, read_in
 from accel.decoding.numbers import descriptor_text, signed32
 from accel.decoding.scheduling import priority_text
-from accel.decoding.signals import sigset_at
+from accel.decoding.signals import sigset_at, sigset_in
 from accel.decoding.strings import bytes_at
 from accel.decoding.subject import Subject
 from accel.decoding.times import timespec, timespec_long
@@ -130,7 +130,6 @@ def _aio_sigset(context: Context, address: int) -> str:
 _SQ: Final = "head tail ring_mask ring_entries flags dropped array".split()
 _CQ: Final = "head tail ring_mask ring_entries overflow cqes flags".split()
 _SETUP_ATTACH_WQ: Final = 32
-_ENTER_EXT_ARG: Final = 8
 
 
 class _Params:
@@ -170,13 +169,6 @@ class _Params:
         return text
 
 
-def _enter_argument(context: Context, address: int) -> str:
-    """Print io_uring_enter's last pointer: a set of signals; with EXT_ARG it is another struct."""
-    if context.arguments[3] & _ENTER_EXT_ARG:
-        return pointer(address)
-    return sigset_at(context, address, context.arguments[5], context.word)
-
-
 def _offsets(names: list[str], words: list[int]) -> list[str]:
     """Print where the parts of a ring are; reserved fields if they are not zero."""
     texts = [f"{name}={value}" for name, value in zip(names, words[:7], strict=True)]
@@ -211,7 +203,7 @@ SUBJECT: Final = Subject(
         "io_pgetevents.sigmask": whatever_result(_aio_sigset),
         "io_pgetevents_time64.sigmask": whatever_result(_aio_sigset),
         "io_uring_setup.params": _Params(),
-        "io_uring_enter.argp": _enter_argument,
+        "io_uring_enter.argp": sigset_in(5),
         "mq_timedreceive.abs_timeout": whatever_result(read_in(timespec_long)),
         "mq_timedreceive_time64.abs_timeout": whatever_result(read_in(timespec)),
     },

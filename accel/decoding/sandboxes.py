@@ -75,6 +75,7 @@ def _landlock_remark(context: Context) -> None:
 SUBJECT: Final = Subject(
     arguments={
         "landlock_create_ruleset.attr": _ruleset,
+        "landlock_add_rule.rule_type": named("landlock_rule_type", 32),
         "landlock_add_rule.rule_attr": _landlock_rule,
     },
     calls={

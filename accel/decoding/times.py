@@ -123,18 +123,6 @@ def _remaining(one: Layout, *, absolute: bool) -> Printer:
     return printer
 
 
-def clock(_: Context, value: int) -> str:
-    """Print a clock: its name, or the process, thread or descriptor that it is made of."""
-    identity = signed32(value)
-    if identity >= 0:
-        return family("clockid").value(identity)
-    if identity & 7 == 3:
-        return f"FD_TO_CLOCKID({~identity >> 3})"
-    kind = "THREAD" if identity & 4 else "PROCESS"
-    which = family("cpu_clock").value(identity & 7 if identity & 7 == 7 else identity & 3)
-    return f"MAKE_{kind}_CPUCLOCK({~identity >> 3}, {which})"
-
-
 def _timex(context: Context, *values: int) -> str:
     (modes, offset, freq, maxerror, esterror, status, constant, precision, tolerance, seconds,
      microseconds, tick, ppsfreq, jitter, shift, stabil, jitcnt, calcnt, errcnt, stbcnt,
@@ -199,7 +187,6 @@ SUBJECT: Final = Subject(
         "tms": Layout("qqqq", "iiii", _times),
     },
     arguments={
-        "*.clockid": clock,
         "utimensat.times": _pair(Layout("qQ", "iI", _utime_timespec)),
         "utimensat_time64.times": _pair(Layout("qQ", None, _utime_timespec)),
         "time.tloc": indirect(Layout("q", "i", _old_time)),

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from accel import roles
+from accel.abi import Abi
+from accel.decoding.captures import captured_arguments
 from accel.records import BY_PYTHON, ENTERED, INJECTED, RETURNED, Batch, Record
 from accel.roles import Role
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
@@ -16,7 +18,10 @@ _ANSWERED: Final = RETURNED | INJECTED
 
 
 class Replay:
-    """A sink that tells an observer, such as TextWriter, of the stops of each recorded call.
+    """Tells an observer, such as TextWriter, of each recorded call as of its stops.
+
+    It is an observer itself that records are enough for, where they are: the observer behind it
+    then works beside the tracees, not in their stops. It may also be a sink alone.
 
     A call is told when it has ended: that it has begun, then that it has returned. A record with
     the flag ENTERED tells the first alone: with those, what threads do at the same time is told in
@@ -30,6 +35,14 @@ class Replay:
         self._observer = observer
         #: {tid: when the call began} of those of which only that was told.
         self._begun: dict[int, int] = {}
+
+    def __call__(self, stop: Stop, /) -> None:
+        """Tell of a stop that is no record: as an observer does."""
+        self._observer(stop)
+
+    def takes_records_of(self, abi: Abi, name: str, /) -> bool:
+        """Tell whether a call can be decoded from its record."""
+        return captured_arguments(abi, name) is not None
 
     def write(self, batch: Batch) -> None:
         """Tell of each call."""

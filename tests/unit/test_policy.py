@@ -35,7 +35,9 @@ def policy(
 ) -> HandlerPolicy:
     """Make the policy of a plan with one rule for getppid."""
     plan = Plan((Rule(MASK, None, handler, observed=observed),))
-    return HandlerPolicy(plan, [ExitRule(MASK, each) for each in exit_handlers], exits_observed)
+    return HandlerPolicy(
+        plan, [ExitRule(MASK, each) for each in exit_handlers], exits_observed=exits_observed
+    )
 
 
 def test_none_lets_the_call_run_without_an_exit_stop() -> None:

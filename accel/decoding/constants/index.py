@@ -184,7 +184,6 @@ GROUPS: Final = {
     ),
     "time": (
         "clockid",
-        "cpu_clock",
         "timer_flags",
         "itimer",
         "adjtimex_modes",

@@ -18,10 +18,6 @@ FAMILIES: Final = {
             "CLOCK_BOOTTIME_ALARM=0x9 CLOCK_SGI_CYCLE=0xa CLOCK_TAI=0xb"
         ),
     ),
-    "cpu_clock": (
-        "CPUCLOCK_???",
-        "CPUCLOCK_PROF=0x0 CPUCLOCK_VIRT=0x1 CPUCLOCK_SCHED=0x2",
-    ),
     "timer_flags": (
         "TIMER_???",
         "TIMER_ABSTIME=0x1",
