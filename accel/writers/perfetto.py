@@ -6,8 +6,8 @@ The format is the JSON Array Format of "Trace Event Format" (Google, catapult pr
 * times are CLOCK_MONOTONIC in microseconds, with three decimals: a double, which readers use, holds
   them exactly for the first hundred days of a machine's uptime;
 * ``cat`` is "syscall", "syscall,failed" or "syscall,injected";
-* ``args`` has every argument by name. A call of which all is known is printed as strace does; else
-  registers are hexadecimal strings, since doubles do not hold 64 bits;
+* ``args`` has every argument by name. A call of which all is known is printed as strace does; of
+  any other, captured strings are quoted and registers hexadecimal: doubles do not hold 64 bits;
 * the array may lack its "]": what a killed tracer has written can be opened.
 """
 
@@ -20,6 +20,7 @@ from typing import Any, Final
 from accel import roles
 from accel.decoding import Decoder, errno_name
 from accel.decoding.captures import captured_arguments
+from accel.decoding.strings import quote
 from accel.records import INJECTED, RETURNED, Batch, Record
 from accel.writers.output import LineOutput
 
@@ -120,8 +121,9 @@ class PerfettoWriter:
         """Print the arguments, by name: as strace does if no more than strings is pointed to."""
         if captured_arguments(record.abi, record.name) is None:
             signature = roles.signature(record.abi, record.name)
-            for argument, value in zip(signature, record.arguments, strict=False):
-                yield argument.name, hex(value)
+            for at, (argument, value) in enumerate(zip(signature, record.arguments, strict=False)):
+                raw = record.strings.get(at)
+                yield argument.name, hex(value) if raw is None else quote(raw.removesuffix(b"\0"))
             return
         memory = record.memory
         entered = self._decoder.enter(record.call, memory)

@@ -64,6 +64,13 @@ def test_registers_are_hexadecimal_where_not_all_is_known(tmp_path: Path) -> Non
     }  # fmt: skip
 
 
+def test_captured_strings_are_shown_where_not_all_is_known(tmp_path: Path) -> None:
+    """What stat(2) was asked, though not what it wrote."""
+    record = Recorded("stat", (0x1000, 0x2000), strings={0: b"/tmp\n\0"})
+    arguments = call_of(tmp_path / "trace", record)["args"]
+    assert arguments == {"pathname": r'"/tmp\n"', "statbuf": "0x2000", "result": 0}
+
+
 def test_a_large_result_loses_nothing(tmp_path: Path) -> None:
     """It is a string where a double is too small."""
     record = replace(OPEN, result=(1 << 62) + 1)
