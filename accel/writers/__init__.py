@@ -18,6 +18,7 @@ from accel.writers.text import TextFormat, TextWriter
 if TYPE_CHECKING:
     from accel.writers.arrays import ArraySink, NumpyWriter
     from accel.writers.arrow import ArrowWriter, ParquetWriter
+    from accel.writers.perfetto import PerfettoWriter
 
 __all__ = [
     "ArraySink",
@@ -26,6 +27,7 @@ __all__ = [
     "LineOutput",
     "NumpyWriter",
     "ParquetWriter",
+    "PerfettoWriter",
     "Replay",
     "Selection",
     "TextFormat",
@@ -39,6 +41,7 @@ _LATER: Final = {
     "ArrowWriter": "arrow",
     "NumpyWriter": "arrays",
     "ParquetWriter": "arrow",
+    "PerfettoWriter": "perfetto",
 }
 
 

@@ -12,6 +12,7 @@ from accel.call import Call, Memory
 from accel.decoding import Decoder
 from accel.decoding.captures import captured_arguments
 from accel.records import ABIS, MAX_STRINGS, STRING_LIMIT, RecordedMemory
+from accel.roles import string_arguments
 
 CAPTURED = [
     (abi, name)
@@ -75,6 +76,8 @@ def test_captured_strings_are_all_that_is_read(abi: Abi, name: str) -> None:
     assert captured is not None
     assert sorted(set(captured)) == [*captured]
     assert len(captured) <= MAX_STRINGS
+    # These are what a tracer captures.
+    assert set(captured) <= set(string_arguments(abi, name))
     choose = random.Random(f"{abi} {name}")
     decoders = [Decoder(), Decoder(string_limit=200, abbreviate=False)]
     for _ in range(40):
