@@ -8,6 +8,7 @@ import sys
 
 from accel.decoding import Decoder
 from accel.errors import AccelError, SetupError
+from accel.records import STRING_LIMIT
 from accel.stops import EventStop, Stop
 from accel.tracer import Tracer
 from accel.writers import (
@@ -108,9 +109,10 @@ def _can_wait(options: argparse.Namespace) -> bool:
     """Whether lines may be made after the stop: in a file, and of what the stop alone told.
 
     On a terminal they stand between the lines of the command. What a descriptor leads to can be
-    asked only while the tracee is stopped.
+    asked only while the tracee is stopped. Of longer strings the beginning alone is recorded.
     """
-    return bool(options.output) and not options.paths_of_fds and not options.paths
+    is_cut = options.string_limit >= STRING_LIMIT
+    return bool(options.output) and not (options.paths_of_fds or options.paths or is_cut)
 
 
 class _Guarded:
