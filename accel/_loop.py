@@ -78,7 +78,7 @@ _SHORT: Final = 256  # Most strings are paths, and shorter; a page takes longer 
 
 # The control words.
 _SECCOMP_STOPS, _EXIT_STOPS, _BEAT, _TRACEES = 0, 1, 2, 3
-_CHANGE_TID, _CHANGE_STATUS, _HAS_INFO = 4, 5, 6
+_CHANGE_TID, _CHANGE_STATUS = 4, 5
 _REPLY_TID, _REPLY_REQUEST, _REPLY_SIGNAL = 7, 8, 9
 _QUEUE_FIRST, _QUEUE_END = 10, 11
 _RECORDING, _DROPS, _DROPPED, _RING_HEAD, _RING_TAIL, _RING_SIZE = 12, 13, 14, 15, 16, 17
@@ -473,7 +473,6 @@ def _answer(control: int, tid: int, status: int) -> int:
     operation = _get(info, 0) & 0xFF
     if operation == 0 or (operation == _OP_SECCOMP) != (status == _SECCOMP_STOP):
         return 1
-    _set(control, _HAS_INFO, 1)
     state = _get(_record_of(control, tid), _TRACEE_STATE)
     if operation == _OP_SECCOMP:
         return _seccomp_stop(control, tid) if state != _TO_PYTHON else 0
@@ -509,7 +508,6 @@ def next_change(control: int) -> int:
         _set(control, _QUEUE_FIRST, first + 1)
         change = _get(_get(control, _QUEUE), first)
         tid, status = change >> 32, change & 0xFFFFFFFF
-        _set(control, _HAS_INFO, 0)
         if _answer(control, tid, status) == 0:
             _set(control, _CHANGE_TID, tid)
             _set(control, _CHANGE_STATUS, status)

@@ -57,17 +57,15 @@ class Abi(enum.Enum):
     @staticmethod
     def of(audit_arch: int, number: int = 0) -> Abi | None:
         """Tell the ABI of a stop from its architecture word and number; None if accel has none."""
-        if audit_arch == _AUDIT_ARCH[Abi.I386]:
-            return Abi.I386
-        if audit_arch != _AUDIT_ARCH[Abi.X86_64]:
-            return None
+        abi = _BY_AUDIT_ARCH.get(audit_arch)
         # orig_rax == -1 has bit 30 set and is not x32: it is "no system call".
-        x32 = number >= 0 and number & X32_SYSCALL_BIT
-        return Abi.X32 if x32 else Abi.X86_64
+        is_x32 = number >= X32_SYSCALL_BIT and number & X32_SYSCALL_BIT
+        return Abi.X32 if is_x32 and abi is Abi.X86_64 else abi
 
 
 # <linux/audit.h>: EM_X86_64 (62) and EM_386 (3) with __AUDIT_ARCH_LE and, for the first, _64BIT.
 _AUDIT_ARCH = {Abi.X86_64: 0xC000003E, Abi.I386: 0x40000003, Abi.X32: 0xC000003E}
+_BY_AUDIT_ARCH = {0xC000003E: Abi.X86_64, 0x40000003: Abi.I386}
 
 
 @functools.cache

@@ -33,7 +33,7 @@ class Decision:
     @classmethod
     def resume(cls) -> Decision:
         """Run the call and do not stop after it (1, SKIPEXIT: one stop)."""
-        return cls(start=True, call=True, exit=False)
+        return _RESUME
 
     @classmethod
     def skip(cls, value: int = 0, *, inspect: bool = False) -> Decision:
@@ -98,6 +98,10 @@ class Decision:
         if not self.exit and -_MAX_ERRNO <= value < 0:
             return f"fail({_error_name(-value)})"
         return f"skip({value}{', inspect=True' if self.exit else ''})"
+
+
+#: What most stops are answered with.
+_RESUME = Decision(start=True, call=True, exit=False)
 
 
 @_value

@@ -13,13 +13,10 @@ from accel.plan import Compiled, Plan, Rule
 from accel.stops import SyscallEntryStop, SyscallExitStop
 from bpf.value import value
 
-__all__ = ["SEES_STOPS", "ExitHandler", "ExitRule", "HandlerPolicy"]
+__all__ = ["ExitHandler", "ExitRule", "HandlerPolicy"]
 
 #: Sees a result; returns the one to put in its place, or None to keep it.
 ExitHandler: TypeAlias = Callable[[SyscallExitStop], int | None]
-
-#: The combinations that can be answered at a stop before the call.
-SEES_STOPS = frozenset({0, 1, 2, 3})
 
 
 @value
@@ -50,14 +47,12 @@ class HandlerPolicy:
         #: Whether somebody observes calls at all, and not only counts them.
         self.calls_observed = calls_observed
         self.handler_calls = 0
+        #: Find the rule that the filter named; without another frame, as every stop asks.
+        self.rule_of = plan.rule_of
 
     def match(self, call: Call) -> int | None:
         """Find the rule of a call that no filter has judged."""
         return self.plan.match(call)
-
-    def rule_of(self, ret_data: int) -> int | None:
-        """Find the rule that the filter named."""
-        return self.plan.rule_of(ret_data)
 
     def is_watched(self, ret_data: int) -> bool:
         """Tell whether the call stopped only for being a blind spot."""
@@ -110,7 +105,7 @@ class HandlerPolicy:
             raise HandlerError(
                 f"the handler of {stop.name} returned {decision!r}: return a Decision, or None"
             )
-        return _at_a_stop(decision, stop), 1
+        return decision if decision.start else _at_a_stop(decision, stop), 1
 
     def _default(self, stop: SyscallEntryStop, *, observed: bool) -> Decision:
         """Choose what a call gets that nobody decides on: an exit-stop only if it is wanted."""
@@ -149,8 +144,6 @@ class HandlerPolicy:
 
 def _at_a_stop(decision: Decision, stop: SyscallEntryStop) -> Decision:
     """Read a decision as one that can be taken at a stop before the call."""
-    if decision.combination in SEES_STOPS:
-        return decision
     if decision.call and not decision.exit:
         return Decision.resume()
     if decision.value is not None:

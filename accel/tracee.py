@@ -79,10 +79,6 @@ class Tracee:
             self.pending.call = replace(self.pending.call, tid=tid)
         self.stop_number += 1
 
-    def resumed(self) -> None:
-        """Take note that its stop is over."""
-        self.stop_number += 1
-
     def listen(self) -> None:
         """Leave it in its group-stop. One ptrace call."""
         self.stop_number += 1

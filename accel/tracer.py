@@ -264,7 +264,7 @@ class Tracer:
         # Killed, accel could not give back what it took; a process of its own dies with it.
         placement: PlacementName = "none" if self._placement == "auto" else self._placement
         loop = PtraceSyscall(
-            self._policy, self._tell, placement, self._recorder, self._book.captures(plan)
+            self._policy, self._teller, placement, self._recorder, self._book.captures(plan)
         )
         self._loop = loop
         return TracingThread(loop, lambda: loop.attach(pid), f"accel-{pid}")
@@ -282,7 +282,7 @@ class Tracer:
             stderr=self._capture.sink("stderr", stderr),
         )
         loop = SeccompTrace(
-            self._policy, self._tell, self._placement, self._recorder, self._book.captures(plan)
+            self._policy, self._teller, self._placement, self._recorder, self._book.captures(plan)
         )
         self._loop = loop
         return TracingThread(loop, lambda: loop.start(command, program), "accel")
@@ -299,10 +299,12 @@ class Tracer:
             signal_mask=self._signal_mask,
         )
 
-    def _tell(self, stop: Stop, /) -> None:
-        if self._recorder is None:
-            self._book.tell(stop)
-            return
+    @property
+    def _teller(self) -> Observer:
+        return self._book.tell if self._recorder is None else self._tell_in_order
+
+    def _tell_in_order(self, stop: Stop, /) -> None:
+        assert self._recorder is not None
         # An observer that takes records hears of everything in its order, and from one thread.
         with self._recorder.lock:
             self._recorder.drain()

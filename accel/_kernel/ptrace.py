@@ -147,7 +147,7 @@ class SyscallInfo:
 
 
 #: Header, then at an entry or seccomp stop: number, arguments, ret_data; at an exit stop: result.
-_SYSCALL_INFO = struct.Struct("=B3xIQQq6QI")
+SYSCALL_INFO: Final = struct.Struct("=B3xIQQq6QI")
 _INFO_SIZE = 88
 
 
@@ -165,7 +165,7 @@ def get_syscall_info(tid: int) -> SyscallInfo:
 
 def parse_syscall_info(buffer: memoryview, at: int) -> SyscallInfo:
     """Read the struct that the kernel has written."""
-    op, arch, ip, sp, number, *arguments, data = _SYSCALL_INFO.unpack_from(buffer, at)
+    op, arch, ip, sp, number, *arguments, data = SYSCALL_INFO.unpack_from(buffer, at)
     if op == PTRACE_SYSCALL_INFO_EXIT:
         return SyscallInfo(op, arch, ip, result=number)
     if op == PTRACE_SYSCALL_INFO_NONE:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from accel.abi import Abi
 from accel.decision import Decision
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.twin_loop import read_string
-from accel.records import BY_PYTHON, ENTERED, INJECTED, RETURNED, pack
+from accel.records import BY_PYTHON, CAPTURED, ENTERED, INJECTED, RETURNED, pack
 from accel.tracee import PendingCall
 
 __all__ = ["CallRecords"]
-
-_CAPTURED: Final = 0x3F
 
 
 class CallRecords:
@@ -36,7 +33,7 @@ class CallRecords:
             pending.strings, pending.flags = ring.capture(
                 mask, call.arguments, lambda address: read_string(call.tid, address)
             )
-        if decision.exit and pending.flags & _CAPTURED:
+        if decision.exit and pending.flags & CAPTURED:
             self._append(pending, ENTERED)
         elif decision == Decision.resume():
             self._append(pending, 0)

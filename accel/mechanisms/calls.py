@@ -5,7 +5,6 @@ from __future__ import annotations
 from time import monotonic_ns
 from typing import Final
 
-from accel._kernel import ptrace
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Decision
@@ -41,7 +40,8 @@ class Calls:
 
     def enter(self, tracee: Tracee, call: Call, rule: RuleNumber) -> None:
         """Answer a call at its entry- or seccomp-stop; the caller then resumes the tracee."""
-        self.never_returned(tracee)
+        if tracee.pending is not None or self._tables.is_pending(tracee.tid):
+            self.never_returned(tracee)
         stop = SyscallEntryStop(call, StopMemory(tracee), monotonic_ns())
         counter = self._counter(call)
         counter.calls += 1
@@ -50,14 +50,17 @@ class Calls:
         counter.handler_calls += handlers
         if decision.exit and call.instruction_pointer in _VSYSCALL:
             decision = Decision(start=True, call=decision.call, exit=False, value=decision.value)
-        pending = PendingCall(call, decision, stop.time_ns)
         self.observe(stop)
+        if self._records is None and decision.call and not decision.exit:
+            return
+        pending = PendingCall(call, decision, stop.time_ns)
         if self._records is not None:
             self._records.enter(pending, rule)
         if not decision.call:
             tracee.skip_call(decision.value or 0)
         if decision.exit:
             tracee.pending = pending
+            self._tables.withhold(tracee.tid)
         elif not decision.call:
             # Nothing more will happen: the result is known without an exit-stop.
             self._returned(tracee, pending, decision.value or 0)
@@ -78,21 +81,21 @@ class Calls:
             self._records.enter(pending, rule=0xFFFF)
         self._returned(tracee, pending, value)
 
-    def exit(self, tracee: Tracee, info: ptrace.SyscallInfo) -> None:
+    def exit(self, tracee: Tracee, returned: int) -> None:
         """Take an exit-stop; one that nobody waits for (of plain stops) is not looked at."""
         pending, tracee.pending = tracee.pending, None
         if pending is None:
             return
         counter = self._counter(pending.call)
         counter.stops += 1
-        result = info.result
+        result = returned
         if not pending.decision.call:
             result = pending.decision.value or 0
         changed, handlers = self._policy.returned(_exit_stop(tracee, pending, result))
         counter.handler_calls += handlers
         if changed is not None:
             result = changed
-        if result != info.result:
+        if result != returned:
             tracee.set_result(result)
         self._returned(tracee, pending, result, injected=changed is not None)
 
@@ -137,22 +140,17 @@ def _exit_stop(
     )
 
 
-def call_of(tracee: Tracee, info: ptrace.SyscallInfo) -> Call | None:
-    """Build the call of an entry- or seccomp-stop; None in an ABI whose calls are not traced."""
-    abi = Abi.of(info.arch, info.number)
-    if abi is None or abi is Abi.X32:
-        return None
-    arguments = info.arguments
+def call_of(tracee: Tracee, words: tuple[int, ...]) -> Call | None:
+    """Build the call of an entry- or seccomp-stop from the words of its ptrace.SYSCALL_INFO.
+
+    None in an ABI whose calls are not traced.
+    """
+    _op, arch, ip, sp, number = words[:5]
+    arguments = words[5:11]
+    abi = Abi.of(arch, number)
     if abi is Abi.I386:
         # int 0x80 from 64-bit code leaves the upper halves as they were; the kernel ignores them.
-        first, second, third, fourth, fifth, sixth = (word & 0xFFFF_FFFF for word in arguments)
-        arguments = (first, second, third, fourth, fifth, sixth)
-    return Call(
-        tracee.tid,
-        tracee.pid,
-        abi,
-        info.number,
-        arguments,
-        info.instruction_pointer,
-        info.stack_pointer,
-    )
+        arguments = tuple([word & 0xFFFF_FFFF for word in arguments])
+    elif abi is not Abi.X86_64:
+        return None
+    return Call(tracee.tid, tracee.pid, abi, number, arguments, ip, sp)  # type: ignore[arg-type]  # six

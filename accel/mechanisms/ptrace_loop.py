@@ -48,6 +48,7 @@ TRACE_OPTIONS: Final = (
 _STOPS_PER_BEAT: Final = 64
 _STOPS_PER_SLOW_BEAT: Final = 8192
 _SYSCALL_STOP: Final = signals.SIGTRAP | 0x80
+_SECCOMP_STOP: Final = ptrace.PTRACE_EVENT_SECCOMP << 16 | signals.SIGTRAP << 8 | 0x7F
 _NEW_CHILD: Final = {
     ptrace.PTRACE_EVENT_FORK: "fork",
     ptrace.PTRACE_EVENT_VFORK: "vfork",
@@ -192,12 +193,16 @@ class PtraceLoop(abc.ABC):
             # A new child may stop before its parent's event tells of it: either order is right.
             tracee = self.add(Tracee(tid, process_of(tid)))
             self._event_of(tracee, "attached")
-        # Killed in the stop: wait reports its end like any other.
-        with contextlib.suppress(TraceeDied):
+        try:
             if self._ending:
                 self._resume(tracee, _signal_of(status))
+            elif status == _SECCOMP_STOP:
+                self.stops["seccomp"] += 1
+                self._seccomp_stop(tracee)
             else:
                 self._dispatch(tracee, status)
+        except TraceeDied:
+            pass  # Killed in the stop: wait reports its end like any other.
 
     # ------------------------------------------------------------------------- figures
 
@@ -217,10 +222,7 @@ class PtraceLoop(abc.ABC):
     def _dispatch(self, tracee: Tracee, status: int) -> None:
         signal = os.WSTOPSIG(status)
         event = status >> WSTOPPED_EVENT_SHIFT
-        if event == ptrace.PTRACE_EVENT_SECCOMP:
-            self.stops["seccomp"] += 1
-            self._seccomp_stop(tracee)
-        elif signal == _SYSCALL_STOP:
+        if signal == _SYSCALL_STOP:
             self._syscall_stop(tracee)
         elif event == ptrace.PTRACE_EVENT_STOP:
             self._event_stop(tracee, signal)
@@ -232,12 +234,12 @@ class PtraceLoop(abc.ABC):
             self._signal_delivery_stop(tracee, signal)
 
     def _resume(self, tracee: Tracee, signal: int = 0) -> None:
-        if tracee.started and not tracee.awaits_exit:
-            self.tables.admit(tracee.tid, tracee.pid)
-        awaits_exit = tracee.awaits_exit or self.tables.is_pending(tracee.tid)
-        to_syscall = self.every_call or awaits_exit
-        tracee.resumed()
+        tracee.stop_number += 1
+        awaits_exit = tracee.pending is not None
+        if tracee.started and not awaits_exit:
+            awaits_exit = self.tables.admit(tracee.tid, tracee.pid)
         # Not here: the loop does it, which makes one call of two.
+        to_syscall = awaits_exit or self.every_call
         request = ptrace.PTRACE_SYSCALL if to_syscall else ptrace.PTRACE_CONT
         self.tables.reply(tracee.tid, request, signal)
 
@@ -247,23 +249,17 @@ class PtraceLoop(abc.ABC):
 
     def _syscall_stop(self, tracee: Tracee) -> None:
         """Answer a syscall-entry-stop or syscall-exit-stop: the kernel says which it is."""
-        info = self._info()
-        if info.op == ptrace.PTRACE_SYSCALL_INFO_EXIT:
+        words = self.tables.words
+        if words[0] == ptrace.PTRACE_SYSCALL_INFO_EXIT:
             self.stops["exit"] += 1
-            self.calls.exit(tracee, info)
+            self.calls.exit(tracee, words[4])
         else:
             self.stops["entry"] += 1
-            self._entry_stop(tracee, info)
+            self._entry_stop(tracee, words)
         self._resume(tracee)
 
-    def _info(self) -> ptrace.SyscallInfo:
-        """Look at the call of this syscall-stop or seccomp-stop: the loop has asked for it."""
-        info = self.tables.info
-        assert info is not None
-        return info
-
     @abc.abstractmethod
-    def _entry_stop(self, tracee: Tracee, info: ptrace.SyscallInfo, /) -> None:
+    def _entry_stop(self, tracee: Tracee, words: tuple[int, ...], /) -> None:
         """Answer a syscall-entry-stop; the caller then resumes the tracee."""
 
     def _event_stop(self, tracee: Tracee, signal: int) -> None:

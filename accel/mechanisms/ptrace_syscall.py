@@ -75,12 +75,12 @@ class PtraceSyscall(PtraceLoop):
         self.tracees.pop(tracee.tid, None)
         self._event_of(tracee, "detached")
 
-    def _entry_stop(self, tracee: Tracee, info: ptrace.SyscallInfo, /) -> None:
+    def _entry_stop(self, tracee: Tracee, words: tuple[int, ...], /) -> None:
         self.calls.never_returned(tracee)
-        call = call_of(tracee, info)
+        call = call_of(tracee, words)
         if call is None:
             self.calls.blind_spot(
-                tracee, f"it made call {info.number:#x} of unknown ABI {info.arch:#x}"
+                tracee, f"it made call {words[4]:#x} of unknown ABI {words[1]:#x}"
             )
             return
         rule = self._policy.match(call)

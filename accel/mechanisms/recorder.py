@@ -13,13 +13,12 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from accel.mechanisms.ring import Ring
-from accel.records import ENTERED, RECORD_SIZE, Batch, Sink
+from accel.records import CAPTURED, ENTERED, RECORD_SIZE, Batch, Sink
 
 __all__ = ["Recorder"]
 
 #: How long a record waits in the ring at most, unless its sink is slow.
 _DRAIN_SECONDS: Final = 0.05
-_CAPTURED: Final = 0x3F
 _RECORD_WORDS: Final = RECORD_SIZE // 8
 _ENTERED_NS, _IDENTITY, _FLAGS = 0, 2, 12
 
@@ -82,7 +81,7 @@ class Recorder:
         begun = [index for index, flag in enumerate(flags) if flag & ENTERED]
         whole = Batch(piece, strings, self._known)
         for index in begun:
-            if flags[index] & _CAPTURED:
+            if flags[index] & CAPTURED:
                 self._known[_key(words, index)] = whole.strings_at(index)
         ended = Batch(_without(piece, begun), strings, self._known) if begun else whole
         for sink in tuple(self._sinks):
@@ -91,7 +90,7 @@ class Recorder:
                 self._write(sink, batch)
         if self._known:
             for index, flag in enumerate(flags):
-                if flag & _CAPTURED and not flag & ENTERED:
+                if flag & CAPTURED and not flag & ENTERED:
                     self._known.pop(_key(words, index), None)
 
     def _write(self, sink: Sink, batch: Batch) -> None:

@@ -53,18 +53,19 @@ class SeccompTrace(PtraceLoop):
         return child.pid
 
     def _seccomp_stop(self, tracee: Tracee) -> None:
-        info = self._info()
-        rule = self._policy.rule_of(info.ret_data)
-        call = call_of(tracee, info)
-        if not tracee.started and info.number != _SYS_EXECVE:
+        words = self.tables.words
+        ret_data = words[-1]
+        rule = self._policy.rule_of(ret_data)
+        call = call_of(tracee, words)
+        if not tracee.started and words[4] != _SYS_EXECVE:
             pass  # The launching child gives up, by exit_group.
         elif call is None:
             self.calls.blind_spot(
-                tracee, f"it made call {info.number:#x} of unknown ABI {info.arch:#x}"
+                tracee, f"it made call {words[4]:#x} of unknown ABI {words[1]:#x}"
             )
         elif rule is not None:
             self.calls.enter(tracee, call, rule)
-        elif self._policy.is_watched(info.ret_data):
+        elif self._policy.is_watched(ret_data):
             self._blind_spot(tracee, call)
         else:
             # The tracee's own filter asked for a tracer. Alone it would have none, and the kernel
@@ -87,6 +88,6 @@ class SeccompTrace(PtraceLoop):
         if rule is not None:
             self.calls.enter(tracee, call, rule)
 
-    def _entry_stop(self, tracee: Tracee, _info: ptrace.SyscallInfo, /) -> None:
+    def _entry_stop(self, tracee: Tracee, _words: tuple[int, ...], /) -> None:
         # Only a pending call is resumed to a boundary, so it had no exit-stop.
         self.calls.never_returned(tracee)

@@ -54,10 +54,10 @@ MAX_NUMBER: Final = 1 << CALL_SHIFT
 CALLS, STOPS, ERRORS, NANOSECONDS, COUNTER_WORDS = 0, 1, 2, 3, 4
 
 # The control words. BEAT: after how many answered stops Python wants to look. TRACEES: how many
-# there are. HAS_INFO: whether INFO holds the struct ptrace_syscall_info of the change. REPLY_*: how
-# to resume the tracee whose stop Python has answered. The queue: changes that wait(2) has reported.
+# there are. REPLY_*: how to resume the tracee whose stop Python has answered. The queue: changes
+# that wait(2) has reported. INFO: the struct ptrace_syscall_info of a syscall- or seccomp-stop.
 SECCOMP_STOPS, EXIT_STOPS, BEAT, TRACEES = 0, 1, 2, 3
-CHANGE_TID, CHANGE_STATUS, HAS_INFO, REPLY_TID, REPLY_REQUEST, REPLY_SIGNAL = 4, 5, 6, 7, 8, 9
+CHANGE_TID, CHANGE_STATUS, REPLY_TID, REPLY_REQUEST, REPLY_SIGNAL = 4, 5, 7, 8, 9
 QUEUE_FIRST, QUEUE_END = 10, 11
 # 12 to 20 are the ring's.
 TABLES: Final = 21
@@ -122,12 +122,14 @@ class StopTables:
         """Whether the loop let a call run whose exit-stop it waits for."""
         return self.tracees.view[RECORD_WORDS * tid + TRACEE_STATE] >= PENDING
 
-    def admit(self, tid: int, pid: int) -> None:
-        """Let the loop answer the stops of a tracee; nothing changes if it does already."""
+    def admit(self, tid: int, pid: int) -> bool:
+        """Let the loop answer the stops of a tracee; tell whether a call of it is pending there."""
         view, at = self.tracees.view, RECORD_WORDS * tid
-        if view[at + TRACEE_STATE] == TO_PYTHON:
+        state = view[at + TRACEE_STATE]
+        if state == TO_PYTHON:
             view[at + IDENTITY] = tid | pid << 32
             view[at + TRACEE_STATE] = READY
+        return state >= PENDING
 
     def withhold(self, tid: int) -> None:
         """Let all stops of a tracee come to Python; a pending call is one that never returns."""
@@ -159,11 +161,14 @@ class StopTables:
         return view[CHANGE_TID], view[CHANGE_STATUS]
 
     @property
-    def info(self) -> ptrace.SyscallInfo | None:
-        """What PTRACE_GET_SYSCALL_INFO said of that change; None if nobody has asked."""
-        if not self.control.view[HAS_INFO]:
-            return None
+    def info(self) -> ptrace.SyscallInfo:
+        """What PTRACE_GET_SYSCALL_INFO says of that change, a syscall-stop or seccomp-stop."""
         return ptrace.parse_syscall_info(self.control.bytes, 8 * INFO)
+
+    @property
+    def words(self) -> tuple[int, ...]:
+        """The same, without making a value of it: op, arch, ip, sp, number, arguments, RET_DATA."""
+        return ptrace.SYSCALL_INFO.unpack_from(self.control.bytes, 8 * INFO)
 
     def reply(self, tid: int, request: int, signal: int) -> None:
         """Let the loop resume a tracee, before it waits."""

@@ -50,7 +50,6 @@ def next_change(tables: t.StopTables) -> int:
         change = tables.queue.view[control[t.QUEUE_FIRST]]
         control[t.QUEUE_FIRST] += 1
         tid, status = change >> 32, change & 0xFFFF_FFFF
-        control[t.HAS_INFO] = 0
         try:
             answered = _answer(tables, tid, status)
         except ProcessLookupError:
@@ -99,9 +98,7 @@ def _answer(tables: t.StopTables, tid: int, status: int) -> bool:
     if status not in (_SECCOMP_STOP, _SYSCALL_STOP):
         return False
     ptrace.read_syscall_info(tid, tables.control.address + 8 * t.INFO)
-    tables.control.view[t.HAS_INFO] = 1
     info = tables.info
-    assert info is not None
     is_seccomp = info.op == ptrace.PTRACE_SYSCALL_INFO_SECCOMP
     if info.op == ptrace.PTRACE_SYSCALL_INFO_NONE or is_seccomp != (status == _SECCOMP_STOP):
         return True  # Another thread's execve, or SIGKILL, has ended this stop.
