@@ -99,10 +99,15 @@ class Rule:
 
 @value
 class Plan:
-    """The rules of a run, in order; ``watched`` calls are blind spots to report, not to trace."""
+    """The rules of a run, in order; ``watched`` calls are blind spots to report, not to trace.
+
+    ``always`` are calls that stop before the rules are asked, whatever these say: the mechanism has
+    something to do there.
+    """
 
     rules: tuple[Rule, ...]
     watched: SyscallMask = SyscallMask.none()
+    always: SyscallMask = SyscallMask.none()
 
     def compile(self) -> bpf.Program:
         """Compile the filter; raise FilterError if it does not fit, MaskError if it is empty."""
@@ -133,7 +138,9 @@ class Plan:
     def _filter_rules(self, abi: Abi) -> Iterator[bpf.Rule]:
         # Before all rules: it must stop even if they let it run. Of clone3 the flags are in memory.
         yield bpf.Rule(abi.numbers["clone"], bpf.Action.trace(_WATCHED), (_CLONE_UNTRACED,))
-        decided: set[int] = set()
+        decided = set(self.always.numbers(abi))
+        for number in sorted(decided):
+            yield bpf.Rule(number, bpf.Action.trace(_WATCHED), ())
         for index, rule in enumerate(self.rules):
             for number in sorted(rule.mask.numbers(abi) - decided):
                 lowered = [_lower(condition, abi, number) for condition in rule.where.all]
@@ -159,7 +166,7 @@ class Plan:
         return index if 0 <= index < len(self.rules) else None
 
     def is_watched(self, ret_data: int) -> bool:
-        """Tell whether the filter stopped a call only for its being a blind spot."""
+        """Tell whether the filter stopped a call for what it is, and not for a rule."""
         return ret_data == _WATCHED
 
     def match(self, call: Call) -> int | None:

@@ -55,7 +55,7 @@ class HandlerPolicy:
         return self.plan.match(call)
 
     def is_watched(self, ret_data: int) -> bool:
-        """Tell whether the call stopped only for being a blind spot."""
+        """Tell whether the call stopped for what it is, and not for a rule."""
         return self.plan.is_watched(ret_data)
 
     def loop_answers(self) -> dict[int, Answer]:

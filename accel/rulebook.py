@@ -30,10 +30,14 @@ _BLIND_SPOTS: Final = "io_uring_setup"
 
 
 class RuleBook:
-    """The rules of one run, in order, and who hears of what."""
+    """The rules of one run, in order, and who hears of what.
 
-    def __init__(self, mask: SyscallMask | None) -> None:
+    ``always`` are calls that stop whatever the rules say, see ``Plan``.
+    """
+
+    def __init__(self, mask: SyscallMask | None, always: SyscallMask | None = None) -> None:
         self.mask = mask
+        self._always = always or SyscallMask.none()
         self._rules: list[Rule] = []
         self._exit_rules: list[ExitRule] = []
         self._observers: list[Observer] = []
@@ -98,7 +102,7 @@ class RuleBook:
         rules += [Rule(one.mask, observed=True) for one in self._exit_rules]
         if self.mask is not None:
             rules += self._observed(self.mask)
-        return Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS))
+        return Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS), self._always)
 
     def _observed(self, mask: SyscallMask) -> list[Rule]:
         """Tell apart the calls whose records say enough to all who observe calls."""

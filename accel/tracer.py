@@ -17,8 +17,7 @@ from accel.errors import AccelError, RecordingError, SetupError, TimeoutExpired
 from accel.launch import PIPE, Command, Redirection, current_signal_mask
 from accel.mask import SyscallMask
 from accel.mechanisms import Observer, PtraceSyscall, SeccompTrace
-from accel.mechanisms.placement import PlacementName
-from accel.mechanisms.placement import check as check_placement
+from accel.mechanisms.placement import PlacementName, calls_to_hide
 from accel.mechanisms.ptrace_loop import PtraceLoop
 from accel.mechanisms.recorder import Recorder
 from accel.plan import EntryHandler, Plan
@@ -59,9 +58,9 @@ class Tracer:
     there, so every call stops twice; when the Tracer ends, the process runs on.
 
     ``placement`` says where tracer and tracees run: ``auto`` keeps them on one CPU while stops are
-    frequent and the tracees do not compete for it, which makes a stop several times cheaper;
-    ``same-cpu`` always does; ``none``, the default, never. The tracee can see its affinity change
-    (``accel.mechanisms.placement``); a process attached to is placed only by ``same-cpu``.
+    frequent and the tracees do not compete for it, which makes a stop several times cheaper, and
+    hides that from ``sched_getaffinity(2)``; ``same-cpu`` always does, and hides nothing; ``none``
+    never does. A process attached to is placed only by ``same-cpu``.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Tracer:
         capture_output: bool = False,
         close_fds: bool = True,
         pass_fds: Sequence[int] = (),
-        placement: PlacementName = "none",
+        placement: PlacementName = "auto",
     ) -> None:
         if isinstance(argv, (str, bytes, os.PathLike)):
             raise TypeError("argv is a list of arguments, as ['ls', '/etc'], not one string")
@@ -100,9 +99,8 @@ class Tracer:
         self._signal_mask = current_signal_mask()
         self._streams = (stdin, stdout, stderr)
         self._input = input
-        check_placement(placement)
         self._placement = placement
-        self._book = RuleBook(self.mask)
+        self._book = RuleBook(self.mask, calls_to_hide(placement) if pid is None else None)
         self._recorder: Recorder | None = None
         self._snapshots: Snapshots | None = None
         self._capture = Capture()

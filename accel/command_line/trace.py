@@ -34,7 +34,7 @@ _VALUES = (
     ("-o", "output", "FILE", str, "write the trace to FILE, not to standard error"),
     ("-p", "pid", "PID", int, "attach to a running process: there every call stops twice"),
     ("-s", "string_limit", "N", int, "show at most N bytes of a string (default: 32)"),
-    ("--placement", "placement", "P", str, "none, same-cpu, auto: on one CPU while stops are many"),
+    ("--placement", "placement", "P", str, "auto (on one CPU while stops are many), same-cpu, none"),
 )  # fmt: skip
 #: Options that may be given several times: (option, name, value, help).
 _LISTS = (
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, dest=name, action="store_true", help=text)
     for option, name, text in _COUNTS:
         parser.add_argument(option, dest=name, action="count", default=0, help=text)
-    parser.set_defaults(string_limit=_STRING_LIMIT, placement="none")
+    parser.set_defaults(string_limit=_STRING_LIMIT, placement="auto")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command")
 
 

@@ -27,7 +27,7 @@ class Policy(Protocol):
         """Find the rule that the filter named in SECCOMP_RET_DATA; None if it is not a rule's."""
 
     def is_watched(self, ret_data: int) -> bool:
-        """Tell whether the filter stopped a call only because it is a blind spot."""
+        """Tell whether the filter stopped a call for what it is, and not for a rule."""
 
     def loop_answers(self) -> Mapping[int, Answer]:
         """Map SECCOMP_RET_DATA to its answer, where no Python code needs to see the stop."""

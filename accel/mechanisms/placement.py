@@ -1,13 +1,15 @@
 """On which CPU a tree of tracees runs, and the thread that traces it.
 
 A tracer that is woken on another CPU makes a stop cost several times more, so while stops are
-frequent both are kept on one. That is for programs that do one thing at a time: as soon as stops
-become rare, or threads of the tree wait for each other's CPU, every thread gets back the affinity
-that it had. Whoever sets an affinity meanwhile, the tracee or its user, keeps what was set.
+frequent both are kept on one. A program begins so, since it begins with one thread and many calls.
+As soon as stops become rare, or threads of the tree wait for each other's CPU, every thread gets
+back the affinity that it had. Whoever sets an affinity meanwhile, the tracee or its user, keeps
+what was set.
 
-What the tracee can see of it: sched_getaffinity(2), so ``nproc`` and ``os.cpu_count``-like calls
-that respect it, tell of one CPU while stops are frequent; an affinity that it sets to just that CPU
-is taken for ours.
+What the tracee can see of ``auto``: nothing in sched_getaffinity(2), so neither in ``nproc`` nor in
+``os.cpu_count()``. That call and sched_setaffinity(2) always stop, and the affinities are given
+back before they run. It is left to see in Cpus_allowed of /proc/PID/status, and in getcpu(2). An
+affinity that another process gives it, and that is just our CPU, is taken for ours.
 """
 
 from __future__ import annotations
@@ -21,20 +23,27 @@ from time import monotonic_ns
 from typing import Final, Literal, TypeAlias, get_args
 
 from accel.errors import SetupError
+from accel.mask import SyscallMask
 
-__all__ = ["Placement", "PlacementName", "check"]
+__all__ = ["AFFINITY_CALLS", "Placement", "PlacementName", "calls_to_hide"]
 
 PlacementName: TypeAlias = Literal["auto", "same-cpu", "none"]
+
+#: Before these run, the tracee's affinity must be its own.
+AFFINITY_CALLS: Final = frozenset({"sched_getaffinity", "sched_setaffinity"})
 
 #: Stops a second from which on together is better, and below which it ends.
 _FREQUENT: Final = 1000
 _RARE: Final = 500
-_LOOK_SECONDS: Final = 0.05
+_LOOK_SECONDS: Final = 0.01
+#: Looking at many threads takes longer, and must not take much of the time.
+_LOOK_SECONDS_A_THREAD: Final = 0.0005
 #: Of the time: how long threads of the tree may be runnable without a CPU. A tracee waits for 10 to
 #: 20 % while its tracer goes to sleep; two threads that compute wait for 100 %.
 _CONTENDED: Final = 0.5
-#: How long a tree that was contended is left alone.
+#: How long a tree is left alone: one that was contended, and one that looked at its affinity.
 _BACK_OFF_NS: Final = 1_000_000_000
+_PAUSE_NS: Final = 20_000_000
 
 #: How many trees of this process were put on each CPU; the lock is for all of them.
 _trees: Counter[int] = Counter()
@@ -53,7 +62,8 @@ class Placement:
         self._tracer = 0
         #: The affinity of each thread before; kept after the release, for children still unknown.
         self._before: dict[int, set[int]] = {}
-        self._last_cpu = -1
+        #: Where this tree has been put so far.
+        self._used: set[int] = set()
         self._beat = (0, 0)
         self._not_before = 0
         self._released = threading.Event()
@@ -70,6 +80,8 @@ class Placement:
         self._beat = (self._stops(), monotonic_ns())
         if self.name == "same-cpu":
             self._together([tid])
+        elif self.name == "auto":
+            self._together_for_now([tid])
 
     def beat(self, tids: Iterable[int]) -> None:
         """Put the tracees together if the stops since the last beat came fast."""
@@ -78,8 +90,8 @@ class Placement:
         (stops, then), self._beat = self._beat, (self._stops(), monotonic_ns())
         now = self._beat[1]
         is_frequent = (self._beat[0] - stops) * 1_000_000_000 >= _FREQUENT * (now - then)
-        if is_frequent and now >= self._not_before and self._together(list(tids)):
-            threading.Thread(target=self._watch, name="accel-placement", daemon=True).start()
+        if is_frequent and now >= self._not_before:
+            self._together_for_now(list(tids))
 
     def born(self, parent: int, child: int) -> None:
         """Follow a child, which has inherited its parent's affinity: ours, perhaps."""
@@ -90,6 +102,10 @@ class Placement:
             self._before[child] = mask
             if self.cpu is None:
                 self._restore(child)
+            elif self._is_ours(child):
+                # It may have been made before a release, and be where the tree is no more.
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(child, {self.cpu})
 
     def renamed(self, former: int, tid: int) -> None:
         """Follow a thread whose execve(2) gave it the leader's tid."""
@@ -104,6 +120,10 @@ class Placement:
 
     # ------------------------------------------------------------------------- together, apart
 
+    def _together_for_now(self, tids: list[int]) -> None:
+        if self._together(tids):
+            threading.Thread(target=self._watch, name="accel-placement", daemon=True).start()
+
     def _together(self, tids: list[int]) -> bool:
         with self._lock, contextlib.suppress(OSError):
             self._tracer = threading.get_native_id()
@@ -113,8 +133,9 @@ class Placement:
                 return False  # There is no choice, or there is none that both may make.
             cpu = _take(allowed, _cpu_of(tids[0]))
             self._before = {}
-            self.cpu = self._last_cpu = cpu
-            self._released.clear()
+            self.cpu = cpu
+            self._used.add(cpu)
+            self._released = threading.Event()
             for tid in (self._tracer, *tids):
                 with contextlib.suppress(OSError):
                     mask = os.sched_getaffinity(tid)
@@ -131,19 +152,28 @@ class Placement:
                 return
             _give_back(self.cpu)
             self.cpu = None
+            self._not_before = max(self._not_before, monotonic_ns() + _PAUSE_NS)
             for tid in self._before:
                 self._restore(tid)
             self._released.set()
 
     def _restore(self, tid: int) -> None:
         with contextlib.suppress(OSError):  # It has ended.
-            if os.sched_getaffinity(tid) == {self._last_cpu}:
+            if self._is_ours(tid):
                 os.sched_setaffinity(tid, self._before[tid])
+
+    def _is_ours(self, tid: int) -> bool:
+        """Tell whether the affinity of a thread is one that it has got here, or inherited."""
+        with contextlib.suppress(OSError):
+            mask = os.sched_getaffinity(tid)
+            return len(mask) == 1 and mask <= self._used
+        return False
 
     def _watch(self) -> None:
         """Release as soon as being together does not pay."""
         stops, waited, then = self._stops(), self._waited(), monotonic_ns()
-        while not self._released.wait(_LOOK_SECONDS):
+        released = self._released
+        while not released.wait(max(_LOOK_SECONDS, _LOOK_SECONDS_A_THREAD * len(self._before))):
             now_stops, now_waited, now = self._stops(), self._waited(), monotonic_ns()
             is_contended = now_waited - waited > _CONTENDED * (now - then)
             if is_contended:
@@ -159,11 +189,14 @@ class Placement:
         return sum(_run_delay(tid) for tid in tids)
 
 
-def check(name: str) -> None:
-    """Raise SetupError if there is no such placement."""
+def calls_to_hide(name: str) -> SyscallMask:
+    """Tell which calls must stop for a placement; raise SetupError for one that is not known."""
     names = get_args(PlacementName)
     if name not in names:
         raise SetupError(f"placement {name!r} is not known", hint=f"use {', '.join(names)}")
+    if name != "auto" or len(os.sched_getaffinity(0)) < 2:
+        return SyscallMask.none()
+    return SyscallMask.parse(",".join(sorted(AFFINITY_CALLS)))
 
 
 def _take(allowed: set[int], current: int) -> int:

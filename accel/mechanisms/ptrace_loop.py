@@ -45,7 +45,7 @@ TRACE_OPTIONS: Final = (
 
 #: How many stops the loop answers before Python looks at the clock: while a decision on the loop
 #: or on the placement may be due, and after that.
-_STOPS_PER_BEAT: Final = 64
+_STOPS_PER_BEAT: Final = 16
 _STOPS_PER_SLOW_BEAT: Final = 8192
 _SYSCALL_STOP: Final = signals.SIGTRAP | 0x80
 _SECCOMP_STOP: Final = ptrace.PTRACE_EVENT_SECCOMP << 16 | signals.SIGTRAP << 8 | 0x7F

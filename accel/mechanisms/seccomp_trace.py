@@ -10,6 +10,7 @@ from accel._kernel import ptrace, spawn
 from accel.call import Call
 from accel.launch import Command, exec_failure, prepare
 from accel.mechanisms.calls import call_of
+from accel.mechanisms.placement import AFFINITY_CALLS
 from accel.mechanisms.ptrace_loop import TRACE_OPTIONS, PtraceLoop, kill_process
 from accel.mechanisms.refusal import why_not_attached
 from accel.tracee import Tracee
@@ -66,7 +67,7 @@ class SeccompTrace(PtraceLoop):
         elif rule is not None:
             self.calls.enter(tracee, call, rule)
         elif self._policy.is_watched(ret_data):
-            self._blind_spot(tracee, call)
+            self._watched(tracee, call)
         else:
             # The tracee's own filter asked for a tracer. Alone it would have none, and the kernel
             # would fail the call: seccomp(2), SECCOMP_RET_TRACE.
@@ -74,16 +75,19 @@ class SeccompTrace(PtraceLoop):
             self.calls.answer(tracee, call, -errno.ENOSYS, observed=selected)
         self._resume(tracee)
 
-    def _blind_spot(self, tracee: Tracee, call: Call) -> None:
-        """Report a call that leads out of sight; close the way where that changes nothing else."""
-        if call.name != "clone":
+    def _watched(self, tracee: Tracee, call: Call) -> None:
+        """Take note of a call that stopped for what it is; then ask the rules for an answer."""
+        if call.name in AFFINITY_CALLS:
+            self.placement.release()  # What it sees, or sets, is its own.
+        elif call.name == "clone":
+            # The child would keep the filter and, without a tracer, fail at every selected call.
+            self.calls.blind_spot(tracee, "it uses clone with CLONE_UNTRACED, which is taken away")
+            tracee.set_argument(call.abi, 0, call.arguments[0] & ~_CLONE_UNTRACED)
+        else:
             self.calls.blind_spot(
                 tracee, f"it uses {call.name}, whose operations are not system calls"
             )
             return
-        # The child would keep the filter and, without a tracer, fail at every selected call.
-        self.calls.blind_spot(tracee, "it uses clone with CLONE_UNTRACED, which is taken away")
-        tracee.set_argument(call.abi, 0, call.arguments[0] & ~_CLONE_UNTRACED)
         rule = self._policy.match(call)
         if rule is not None:
             self.calls.enter(tracee, call, rule)

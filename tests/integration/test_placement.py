@@ -20,11 +20,17 @@ print(sorted(os.sched_getaffinity(0)))
 for _ in range(2000): os.getppid()
 print(sorted(os.sched_getaffinity(0)))
 """
-#: Calls getppid until that is placed; on a busy machine it may be let go in between.
-CALL_UNTIL_PLACED = """
+#: Tells where this thread may run, without a call that stops: from a file.
+ALLOWED = """
 import os
-all_cpus = os.sched_getaffinity(0)
-while len(placed := os.sched_getaffinity(0)) > 1: os.getppid()
+file = open("/proc/thread-self/status", "rb", buffering=0)
+def allowed():
+    line = next(l for l in os.pread(file.fileno(), 8192, 0).splitlines() if b"Cpus_allowed:" in l)
+    return int(line.split()[1].replace(b",", b""), 16).bit_count()
+"""
+#: Calls getppid until that is placed; on a busy machine it may be let go in between.
+CALL_UNTIL_PLACED = f"""{ALLOWED}
+while allowed() > 1: os.getppid()
 """
 
 
@@ -45,14 +51,37 @@ def masks(tracer: Tracer) -> list[list[int]]:
 
 
 def test_what_the_tracee_can_see_of_auto() -> None:
-    """sched_getaffinity tells of one CPU during frequent stops, of its own before: no more."""
+    """/proc/PID/status tells of one CPU during frequent stops; sched_getaffinity never does."""
     everywhere = sorted(os.sched_getaffinity(0))
-    script = f"{CALL_UNTIL_PLACED}print(sorted(all_cpus)); print(sorted(placed))"
-    command = [sys.executable, "-c", script]
-    before, during = masks(placed(command))
-    assert before == everywhere
-    assert len(during) == 1
-    assert set(during) < set(everywhere)
+    script = (
+        f"{CALL_UNTIL_PLACED}"
+        "seen = allowed()\n"
+        "affinity = sorted(os.sched_getaffinity(0))\n"
+        "print(seen); print(affinity); print(allowed())"
+    )
+    tracer = placed([sys.executable, "-c", script])
+    during, affinity, after = (eval(line) for line in (tracer.run().stdout or b"").splitlines())
+    assert (during, affinity, after) == (1, everywhere, len(everywhere))
+
+
+@pytest.mark.parametrize("mask", ["getppid", "all", "sched_getaffinity"])
+def test_nproc_is_what_it_is(mask: str) -> None:
+    """From the first instruction on, whether or not its calls are selected."""
+    tracer = Tracer(["nproc"], mask=mask, capture_output=True)
+    assert tracer.run().stdout == b"%d\n" % len(os.sched_getaffinity(0))
+
+
+def test_an_affinity_that_the_tracee_sets_is_its_own() -> None:
+    """Also if it is just the CPU that it was on; and it is kept when stops end."""
+    script = (
+        f"{CALL_UNTIL_PLACED}"
+        "cpu = os.sched_getaffinity(0).pop()\n"
+        "os.sched_setaffinity(0, [cpu])\n"
+        "for _ in range(2000): os.getppid()\n"
+        "print(os.sched_getaffinity(0) == {cpu}, allowed())"
+    )
+    tracer = placed([sys.executable, "-c", script])
+    assert tracer.run(timeout=60).stdout == b"True 1\n"
 
 
 def test_none_changes_nothing() -> None:
@@ -87,7 +116,7 @@ def test_when_stops_end_everybody_gets_back_what_was_theirs(kind: str) -> None:
     script = (
         f"{CALL_UNTIL_PLACED}"
         "def work():\n"
-        "    while os.sched_getaffinity(0) != all_cpus: pass\n"
+        "    while allowed() == 1: pass\n"
         "    print('released', flush=True)\n"
         f"{start}\nwork()\n"
     )
@@ -120,7 +149,6 @@ def test_the_host_keeps_its_affinity() -> None:
 
     assert threading.main_thread() is threading.current_thread()
     tracer.run(timeout=60)
-    assert seen[0] == everywhere
     assert len(seen[-1]) == 1
     assert all(mask == everywhere for mask in mains)
 

@@ -46,11 +46,13 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
 
 def frequent(host: Host, name: str = "auto", **masks: set[int]) -> Placement:
-    """A placement after 64 stops in 10 ms."""
+    """A placement after 64 stops in 30 ms."""
     host.masks |= {int(tid[1:]): mask for tid, mask in masks.items()}
     placement = Placement(name, lambda: host.stops)
     placement.started(101)
-    host.stops, host.now = 64, 10_000_000
+    if name == "auto":
+        placement.release()  # The start is over; what follows is about frequent stops.
+    host.stops, host.now = 64, 30_000_000
     placement.beat([int(tid[1:]) for tid in masks])
     return placement
 
@@ -68,9 +70,46 @@ def test_rare_stops_change_nothing(host: Host) -> None:
     host.masks[101] = {0, 1}
     placement = Placement("auto", lambda: host.stops)
     placement.started(101)
+    placement.release()
     host.stops, host.now = 64, 65_000_000
     placement.beat([101])
     assert host.masks[101] == {0, 1}
+
+
+def test_a_program_begins_together_with_its_tracer(host: Host) -> None:
+    """It has one thread and makes many calls; a release is followed by a pause."""
+    host.masks[101] = {0, 1, 2}
+    placement = Placement("auto", lambda: host.stops)
+    placement.started(101)
+    assert host.masks[101] == {2}
+    placement.release()
+    host.stops, host.now = 1000, 10_000_000
+    placement.beat([101])
+    assert host.masks[101] == {0, 1, 2}
+    host.stops, host.now = 2000, 21_000_000
+    placement.beat([101])
+    assert host.masks[101] == {2}
+    placement.release()
+
+
+def test_a_child_made_before_a_release_follows_to_another_cpu(host: Host) -> None:
+    """It inherited a CPU that the tree has left since, and gets back its own in the end."""
+    placement = frequent(host, t101={0, 1, 2})
+    host.masks[102] = {2}
+    placement.release()
+    other = Placement("same-cpu", lambda: 0)
+    host.masks[201] = {2}
+    host.masks[os.getpid()] = {2, 3}
+    other.started(201)
+    host.masks[os.getpid()] = {0, 1, 2, 3}
+    host.stops, host.now = 1000, 60_000_000
+    placement.beat([101])
+    assert host.masks[101] == {0}
+    placement.born(101, 102)
+    assert host.masks[102] == {0}
+    placement.release()
+    assert host.masks[102] == {0, 1, 2}
+    other.release()
 
 
 def test_a_tracee_that_may_not_run_there_stays_where_it_is(host: Host) -> None:
@@ -146,11 +185,11 @@ def test_two_trees_are_put_on_two_cpus(host: Host) -> None:
 
 @pytest.mark.parametrize("name", ["none", "same-cpu", "auto"])
 def test_the_name_says_when(host: Host, name: str) -> None:
-    """never, at once, and while stops are frequent."""
+    """Never; at once and for good; at once and while stops are frequent."""
     host.masks[101] = {0, 1, 2, 3}
     placement = Placement(name, lambda: host.stops)
     placement.started(101)
-    assert (placement.cpu is not None) == (name == "same-cpu")
+    assert (placement.cpu is not None) == (name != "none")
     placement.release()
     placement = frequent(host, name, t101={0, 1, 2, 3})
     assert (placement.cpu is not None) == (name != "none")
