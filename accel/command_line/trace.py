@@ -34,7 +34,7 @@ _VALUES = (
     ("-o", "output", "FILE", str, "write the trace to FILE, not to standard error"),
     ("-p", "pid", "PID", int, "attach to a running process: there every call stops twice"),
     ("-s", "string_limit", "N", int, "show at most N bytes of a string (default: 32)"),
-    ("--placement", "placement", "P", str, "auto (on one CPU while stops are many), same-cpu, none"),
+    ("--placement", "placement", "P", str, "auto: on one CPU while stops are many; same-cpu; none"),
 )  # fmt: skip
 #: Options that may be given several times: (option, name, value, help).
 _LISTS = (
