@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import importlib
 import os
 import sys
@@ -59,6 +60,8 @@ def _run(words: list[str]) -> int:
         )
         command.add_arguments(parser)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        # What is loaded stays to the end: no collection has to look at it, least of all the last.
+        gc.freeze()
         status: int = command.run(parser, words[1:])
         return status
     parser = argparse.ArgumentParser(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import functools
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from accel.abi import Abi
 from accel.call import Call, Memory
@@ -10,14 +11,18 @@ from accel.decoding.context import Begun, Context, DescriptorPath, Options, hex_
 from accel.decoding.errnos import errno_name, failure
 from accel.decoding.multiplexed import PACKED, unpacked
 from accel.decoding.numbers import descriptor_text, octal, signed32
-from accel.decoding.plans import Plan, plan_of, plan_of_number
 from accel.roles import Role
+
+if TYPE_CHECKING:
+    from accel.decoding.plans import Plan
 
 __all__ = ["Decoder", "Entered", "Left"]
 
 _ERRORS: Final = range(-4095, 0)
 #: Calls that do not return: what an intercepted one returned means nothing.
 _NO_RESULT: Final = frozenset({"exit", "exit_group"})
+#: Plans are looked up for so many calls; a hostile tracee could invent more.
+_KEPT: Final = 4096
 #: Calls of which strace prints the comma after the last argument at the exit.
 _LATE_COMMA: Final = frozenset({"clone", "fcntl", "fcntl64", "ioctl"})
 
@@ -77,10 +82,10 @@ class Decoder:
 
     def enter(self, call: Call, memory: Memory) -> Entered:
         """Decode what is final when the call enters the kernel, and keep what will be changed."""
-        plan, actual = plan_of_number(call.abi, call.number), call
+        plan, actual = _plan_of(call.abi, call.number), call
         if call.abi is Abi.I386 and plan.name in PACKED:
             actual, name = unpacked(call, plan.name, memory)
-            plan = plan_of(call.abi, name)
+            plan = _plan_of(call.abi, name)
         context = Context(actual, memory, self._options)
         entered = Entered(call, plan, context)
         for prepare in plan.prepare:
@@ -108,6 +113,15 @@ class Decoder:
             shown = f"{shown} ({context.note})"
         error = (errno_name(-result) or str(-result)) if failed else None
         return Left(text, shown, error, tuple(entered._parts))  # noqa: SLF001 - as above
+
+
+@functools.lru_cache(_KEPT)
+def _plan_of(abi: Abi, call: int | str) -> Plan:
+    """Look up the plan of a call by its number, or by the name it was unpacked to."""
+    # Plans know every subject, 9 ms of modules, and the calls of many a trace never come.
+    from accel.decoding.plans import plan_of  # noqa: PLC0415 - see above
+
+    return plan_of(abi, abi.call_name(call) if isinstance(call, int) else call)
 
 
 def _print(entered: Entered) -> str:

@@ -54,7 +54,7 @@ from accel.decoding.subject import Remark, Steps, Subject
 from accel.roles import Argument, Role
 from bpf.value import value
 
-__all__ = ["Plan", "Step", "plan_of", "plan_of_number"]
+__all__ = ["Plan", "Step", "plan_of"]
 
 _SUBJECTS: Final = tuple(
     module.SUBJECT
@@ -109,12 +109,6 @@ _TABLES: Final = _merged()
 
 #: Calls that only socketcall(2) knows: {call: (the one it is like, how many arguments)}.
 _SUBSETS: Final = {"send": ("sendto", 4), "recv": ("recvfrom", 4)}
-
-
-@functools.lru_cache(_KEPT)
-def plan_of_number(abi: Abi, number: int) -> Plan:
-    """Look up the plan of a call as a tracee makes it."""
-    return plan_of(abi, abi.call_name(number))
 
 
 @functools.lru_cache(_KEPT)

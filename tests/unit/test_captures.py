@@ -9,7 +9,7 @@ import pytest
 
 from accel.abi import Abi
 from accel.call import Call, Memory
-from accel.decoding import Decoder
+from accel.decoding import Decoder, capture_index, capture_rules
 from accel.decoding.captures import captured_arguments
 from accel.records import ABIS, MAX_STRINGS, STRING_LIMIT, RecordedMemory
 from accel.roles import string_arguments
@@ -123,6 +123,23 @@ def test_what_must_be_captured_follows_from_the_printers(
 def test_arguments_packed_in_memory_are_more_than_strings(name: str) -> None:
     """The calls of i386 that have only a pointer in their registers."""
     assert captured_arguments(Abi.I386, name) is None
+
+
+@pytest.mark.parametrize("abi", list(Abi), ids=lambda abi: abi.value)
+def test_the_index_holds_what_the_rules_say(abi: Abi) -> None:
+    """If not: python tools/generate_indexes.py."""
+    for name in abi.numbers:
+        assert captured_arguments(abi, name) == capture_rules.captured_arguments(abi, name), name
+
+
+def test_a_call_that_is_not_in_the_index_is_judged_by_its_printers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one of a kernel that is newer than the index."""
+    for name in ("openat", "read"):
+        monkeypatch.delitem(capture_index.CAPTURES, name)
+    assert captured_arguments(Abi.X86_64, "openat") == (1,)
+    assert captured_arguments(Abi.X86_64, "read") is None
 
 
 def test_most_calls_by_path_or_number_need_no_memory() -> None:

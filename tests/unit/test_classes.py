@@ -77,7 +77,7 @@ def test_an_unknown_class_is_an_error():
 
 @pytest.mark.parametrize("abi", list(Abi), ids=lambda abi: abi.value)
 def test_the_index_holds_what_the_rules_say(abi):
-    """If not: python tools/generate_classes.py."""
+    """If not: python tools/generate_indexes.py."""
     for name, rule in class_rules.RULES.items():
         ruled = {call for call in abi.numbers if rule(call, signature(abi, call))}
         assert names(name, abi) == ruled
