@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from accel import roles
 from accel.decoding import Decoder, errno_name
-from accel.decoding.captures import captured_arguments
+from accel.decoding.captures import records_suffice
 from accel.decoding.strings import quote
 from accel.records import INJECTED, RETURNED, Batch, Record
 from accel.writers.output import LineOutput
@@ -119,7 +119,7 @@ class PerfettoWriter:
 
     def _texts(self, record: Record, result: int | None) -> Iterator[tuple[str, str]]:
         """Print the arguments, by name: as strace does if no more than strings is pointed to."""
-        if captured_arguments(record.abi, record.name) is None:
+        if not records_suffice(record.abi, record.name):
             signature = roles.signature(record.abi, record.name)
             for at, (argument, value) in enumerate(zip(signature, record.arguments, strict=False)):
                 raw = record.strings.get(at)

@@ -7,7 +7,7 @@ from typing import Final
 
 from accel import roles
 from accel.abi import Abi
-from accel.decoding.captures import captured_arguments
+from accel.decoding.captures import records_suffice
 from accel.records import BY_PYTHON, ENTERED, INJECTED, RETURNED, Batch, Record
 from accel.roles import Role
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
@@ -42,7 +42,7 @@ class Replay:
 
     def takes_records_of(self, abi: Abi, name: str, /) -> bool:
         """Tell whether a call can be decoded from its record."""
-        return captured_arguments(abi, name) is not None
+        return records_suffice(abi, name)
 
     def write(self, batch: Batch) -> None:
         """Tell of each call."""

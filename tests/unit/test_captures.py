@@ -10,15 +10,16 @@ import pytest
 from accel.abi import Abi
 from accel.call import Call, Memory
 from accel.decoding import Decoder
-from accel.decoding.captures import captured_arguments
+from accel.decoding.captures import records_suffice
 from accel.records import ABIS, MAX_STRINGS, STRING_LIMIT, RecordedMemory
 from accel.roles import string_arguments
+from tools import generate_captures
+from tools.generate_captures import captured_arguments
 
+#: Which is no call.
+UNKNOWN = "syscall_0x3e7"
 CAPTURED = [
-    (abi, name)
-    for abi in ABIS
-    for name in [*abi.numbers, "syscall_0x3e7"]
-    if captured_arguments(abi, name) is not None
+    (abi, name) for abi in ABIS for name in [*abi.numbers, UNKNOWN] if records_suffice(abi, name)
 ]
 RESULTS = (None, 0, 3, 1 << 40, -2, -75, -514, -4095)
 #: Registers that select: descriptors, operations, flags, ids, errors, and the bounds of widths.
@@ -69,6 +70,20 @@ def printed(decoder: Decoder, call: Call, memory: Memory, result: int | None) ->
     return entered.name, entered.text, decoder.leave(entered, result, memory)
 
 
+@pytest.mark.parametrize("abi", ABIS, ids=lambda abi: abi.value)
+def test_the_index_holds_what_the_code_of_the_printers_says(abi: Abi) -> None:
+    """If not: python tools/generate_captures.py."""
+    kept = {name for name in abi.numbers if records_suffice(abi, name)}
+    assert kept == generate_captures.names(abi)
+
+
+@pytest.mark.parametrize("abi", ABIS, ids=lambda abi: abi.value)
+def test_a_call_that_is_not_in_the_index_takes_memory(abi: Abi) -> None:
+    """As one of a kernel that is newer than the index; a number without a name does not."""
+    assert not records_suffice(abi, "novelat")
+    assert records_suffice(abi, UNKNOWN)
+
+
 @pytest.mark.parametrize(("abi", "name"), CAPTURED, ids=str)
 def test_captured_strings_are_all_that_is_read(abi: Abi, name: str) -> None:
     """And the line from records is the line from memory, whatever the registers and the result."""
@@ -98,7 +113,7 @@ def test_captured_strings_are_all_that_is_read(abi: Abi, name: str) -> None:
         ("linkat", (1, 3)),
         ("request_key", (0, 1, 2)),
         # A number that is no call prints its registers.
-        ("syscall_0x3e7", ()),
+        (UNKNOWN, ()),
         # Bytes, structs, vectors, what the kernel writes, what another argument chooses.
         ("write", None),
         ("read", None),
@@ -117,12 +132,14 @@ def test_what_must_be_captured_follows_from_the_printers(
 ) -> None:
     """Strings by position, nothing, or more than strings."""
     assert captured_arguments(Abi.X86_64, name) == expected
+    assert records_suffice(Abi.X86_64, name) == (expected is not None)
 
 
 @pytest.mark.parametrize("name", ["ipc", "mmap", "select", "socketcall"])
 def test_arguments_packed_in_memory_are_more_than_strings(name: str) -> None:
     """The calls of i386 that have only a pointer in their registers."""
     assert captured_arguments(Abi.I386, name) is None
+    assert not records_suffice(Abi.I386, name)
 
 
 def test_most_calls_by_path_or_number_need_no_memory() -> None:
