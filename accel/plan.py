@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, Protocol, TypeAlias
 
 import bpf
@@ -138,23 +139,26 @@ class Plan:
     def _filter_rules(self, abi: Abi) -> Iterator[bpf.Rule]:
         # Before all rules: it must stop even if they let it run. Of clone3 the flags are in memory.
         yield bpf.Rule(abi.numbers["clone"], bpf.Action.trace(_WATCHED), (_CLONE_UNTRACED,))
+        default = self._default()
         decided = set(self.always.numbers(abi))
         for number in sorted(decided):
-            yield bpf.Rule(number, bpf.Action.trace(_WATCHED), ())
+            yield bpf.Rule(number, bpf.Action.trace(_WATCHED))
         for index, rule in enumerate(self.rules):
-            for number in sorted(rule.mask.numbers(abi) - decided):
-                lowered = [_lower(condition, abi, number) for condition in rule.where.all]
-                for alternative in itertools.product(*lowered):
-                    conditions = tuple(itertools.chain(*alternative))
-                    yield bpf.Rule(number, self._action(index), conditions)
-                if not lowered:
-                    decided.add(number)
+            numbers = rule.mask.numbers(abi) - decided
+            action = self._action(index)
+            if rule.where:
+                yield from _conditional_rules(rule, abi, numbers, action)
+                continue
+            decided |= numbers
+            # Of ``all`` nothing is left to say: its action is the default.
+            if action != default:
+                yield from (bpf.Rule(number, action) for number in sorted(numbers))
         watched = self.watched.numbers(abi) - decided
         for number in sorted(watched):
-            yield bpf.Rule(number, bpf.Action.trace(_WATCHED), ())
-        if self._default() != bpf.Action.allow():
+            yield bpf.Rule(number, bpf.Action.trace(_WATCHED))
+        if default != bpf.Action.allow():
             for number in sorted(set(abi.names) - decided - watched):
-                yield bpf.Rule(number, bpf.Action.allow(), ())
+                yield bpf.Rule(number, bpf.Action.allow())
 
     def ret_data_of(self, index: int) -> int:
         """Tell by which RET_DATA the filter names a rule."""
@@ -175,6 +179,16 @@ class Plan:
             if rule.holds(call):
                 return index
         return None
+
+
+def _conditional_rules(
+    rule: Rule, abi: Abi, numbers: AbstractSet[int], action: bpf.Action
+) -> Iterator[bpf.Rule]:
+    """Write a rule with conditions: once for each alternative that they are lowered to."""
+    for number in sorted(numbers):
+        lowered = [_lower(condition, abi, number) for condition in rule.where.all]
+        for alternative in itertools.product(*lowered):
+            yield bpf.Rule(number, action, tuple(itertools.chain(*alternative)))
 
 
 def check(conditions: Conditions, mask: SyscallMask) -> None:
