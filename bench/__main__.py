@@ -42,7 +42,7 @@ _GROUPS: Final = {
     "loop": tuple(
         f"loop-{answer}-{where}"
         for where in ("same-cpu", "other-cpu", "free")
-        for answer in ("count", "skipexit", "skipcall", "both")
+        for answer in ("count", "observe", "skipexit", "skipcall", "both")
     )
 }
 _QUICK_ROUNDS: Final = 2

@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from accel import Decision, SyscallMask, Tracer
+from accel import Decision, Tracer
+from accel.records import Batch
 from bench.measure import Comparison, Contestant, Limit, Missing, Settings, compare
+from bench.peers import peers
 from bench.subjects import Library, Run, Subject, Task, Wrapper, strace
 from bench.workloads import compiled, repeated
 
@@ -26,6 +28,7 @@ _NUMBER: Final = "110"
 _RESULT: Final = 4242
 _C_LOOP: Final = "C loop"
 _WITHIN: Final = 1.10
+_HANDLER_WITHIN: Final = 2.0
 
 Configure = Callable[[Tracer], None]
 
@@ -35,23 +38,28 @@ def run(name: str, settings: Settings) -> Comparison:
     _loop, answer, where = name.split("-", 2)
     with compiled("one_call") as program, compiled("reference_loop") as reference:
         many = repeated(program, _CALL, 100_000 if settings.quick else 1_000_000)
-        few = repeated(program, _CALL, 500 if settings.quick else 3_000)
-        injected = ("-e", f"inject={_CALL}:retval={_RESULT}") if answer == "skipcall" else ()
-        constant, handler = _CONSTANTS[answer], _HANDLERS[answer]
-        subjects: list[Subject] = [
-            Wrapper(_C_LOOP, (reference, answer, _NUMBER)),
-            _Loop("numba loop", "numba", Library("", constant, "none")),
-            _Loop("numba loop, placement auto", "numba", Library("", constant, "auto")),
-            _Loop("Python twin", "python", Library("", constant, "none")),
-            _Loop("Python handler", "python", Library("", handler, "none")),
-            strace("strace --seccomp-bpf", _CALL, "--seccomp-bpf", *injected),
-            strace("strace", _CALL, *injected),
-        ]
+        few = repeated(program, _CALL, 500 if settings.quick else 5_000)
         contestants = [Contestant(_Placed(Wrapper("native"), where), many)]
-        for subject in subjects:
-            limit = Limit(_WITHIN, _C_LOOP) if subject.name == "numba loop" else None
-            contestants.append(Contestant(_Placed(subject, where), few, limit))
+        contestants += [
+            Contestant(_Placed(subject, where), few, limit)
+            for subject, limit in _subjects(reference, answer)
+        ]
         return compare(name, contestants, settings, "ns")
+
+
+def _subjects(reference: str, answer: str) -> Iterator[tuple[Subject, Limit | None]]:
+    """List who answers, and what is promised of it."""
+    constant, handler = _CONSTANTS[answer], _HANDLERS[answer]
+    injected = ("-e", f"inject={_CALL}:retval={_RESULT}") if answer == "skipcall" else ()
+    yield Wrapper(_C_LOOP, (reference, answer, _NUMBER)), None
+    yield _Loop("numba loop", "numba", Library("", constant, "none")), Limit(_WITHIN, _C_LOOP)
+    yield _Loop("numba loop, placement auto", "numba", Library("", constant, "auto")), None
+    yield _Loop("Python twin", "python", Library("", constant, "none")), None
+    python = _Loop("Python handler", "numba", Library("", handler, "none"))
+    yield python, Limit(_HANDLER_WITHIN, _C_LOOP)
+    yield strace("strace --seccomp-bpf", _CALL, "--seccomp-bpf", *injected), None
+    yield strace("strace", _CALL, *injected), None
+    yield from ((peer, None) for peer in peers(_CALL, _NUMBER, answer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,23 @@ def _on(cpu: int) -> Iterator[None]:
 
 def _counts(tracer: Tracer) -> None:
     """Count, and look at nothing."""
-    tracer.mask = SyscallMask.parse(_CALL)
+    tracer.decide(_CALL, Decision.resume())
+
+
+class _Nowhere:
+    """A sink that lets records go."""
+
+    def write(self, _batch: Batch) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def _records(tracer: Tracer) -> None:
+    """Record the call and its arguments, at one stop."""
+    tracer.decide(_CALL, Decision.resume())
+    tracer.record(_Nowhere(), exits=False)
 
 
 def _constant(decision: Decision) -> Configure:
@@ -130,24 +154,29 @@ def _constant(decision: Decision) -> Configure:
 
 
 def _entry(decision: Decision) -> Configure:
+    """Let Python look at an argument."""
+
     def configure(tracer: Tracer) -> None:
-        tracer.on_entry(_CALL)(lambda _stop: decision)
+        tracer.on_entry(_CALL)(lambda stop: decision if stop.args[0] >= 0 else None)
 
     return configure
 
 
 def _exit(tracer: Tracer) -> None:
-    tracer.on_exit(_CALL)(lambda _stop: None)
+    """Let Python look at an argument and at the result."""
+    tracer.on_exit(_CALL)(lambda stop: None if stop.args[0] >= 0 else stop.result)
 
 
 _CONSTANTS: Final[dict[str, Configure]] = {
     "count": _counts,
-    "skipexit": _counts,
+    "observe": _records,
+    "skipexit": _constant(Decision.resume()),
     "skipcall": _constant(Decision.skip(_RESULT)),
     "both": _constant(Decision.inspect()),
 }
 _HANDLERS: Final[dict[str, Configure]] = {
     "count": _entry(Decision.resume()),
+    "observe": _entry(Decision.resume()),
     "skipexit": _entry(Decision.resume()),
     "skipcall": _entry(Decision.skip(_RESULT)),
     "both": _exit,

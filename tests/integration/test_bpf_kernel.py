@@ -277,7 +277,7 @@ def refused(program, **options):
     return None
 
 def become_nobody():
-    bpf.compile({Arch.X86_64: []}, default=Action.allow(), unknown_arch=Action.allow())
+    failing(5)  # Loads libseccomp: nobody may not be able to.
     os.setgroups([])
     os.setresgid(65534, 65534, 65534)
     os.setresuid(65534, 65534, 65534)
