@@ -63,10 +63,14 @@ def _short(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A promise: the cost is at most ``times`` that of the subject ``of``."""
+    """A promise: the cost is at most ``times`` that of the subject ``of``.
+
+    Or the ``overhead`` is: what a subject costs more than the native run.
+    """
 
     times: float
     of: str
+    overhead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class Measured:
     #: To the native run of the same round.
     ratio: Spread | None = None
     limit: Limit | None = None
-    #: The ratio to the subject that the limit names.
+    #: The ratio to the subject that the limit names, of costs or overheads.
     limited: Spread | None = None
     #: How many calls the task made, where it measures its own calls.
     calls: int = 0
@@ -177,12 +181,26 @@ class _Entry:
             costs=tuple(self.costs),
             ratio=_ratio(self.costs, native),
             limit=limit,
-            limited=_ratio(self.costs, costs[limit.of]) if limit and limit.of in costs else None,
+            limited=self._limited(costs, native),
             calls=self._contestant.task.calls,
             kernel_stops=self._kernel_stops,
             own_stops=first.own_stops,
             own_call_stops=first.own_call_stops,
         )
+
+    def _limited(
+        self, costs: Mapping[str, Sequence[float]], native: Sequence[float]
+    ) -> Spread | None:
+        """Compare with the subject that the limit names, if that could run."""
+        limit = self._contestant.limit
+        if limit is None or limit.of not in costs:
+            return None
+        base = native if limit.overhead else [0.0] * len(native)
+        ours, theirs = (
+            [cost - without for cost, without in zip(each, base, strict=True)]
+            for each in (self.costs, costs[limit.of])
+        )
+        return _ratio(ours, theirs)
 
     def _run(self, purpose: str) -> Run | None:
         if self.problem:

@@ -82,7 +82,8 @@ def _judgement(measured: Measured) -> str:
     if limit is None or limited is None:
         return ""
     judged = "more than" if measured.exceeds_limit else "within"
-    return f"{limited.median:.2f} times {limit.of}, {judged} the promised {limit.times}"
+    what = "the overhead of " if limit.overhead else ""
+    return f"{limited.median:.2f} times {what}{limit.of}, {judged} the promised {limit.times:.3g}"
 
 
 # ------------------------------------------------------------------------------- tables
