@@ -79,7 +79,8 @@ _SHORT: Final = 256  # Most strings are paths, and shorter; a page takes longer 
 # The control words.
 _SECCOMP_STOPS, _EXIT_STOPS, _BEAT, _TRACEES = 0, 1, 2, 3
 _CHANGE_TID, _CHANGE_STATUS = 4, 5
-_REPLY_TID, _REPLY_REQUEST, _REPLY_SIGNAL = 7, 8, 9
+_REPLY_EFFECT, _REPLY_TID, _REPLY_REQUEST, _REPLY_SIGNAL = 6, 7, 8, 9
+_SKIP_CALL, _SET_RESULT = 1, 2
 _QUEUE_FIRST, _QUEUE_END = 10, 11
 _RECORDING, _DROPS, _DROPPED, _RING_HEAD, _RING_TAIL, _RING_SIZE = 12, 13, 14, 15, 16, 17
 _STRINGS_HEAD, _STRINGS_TAIL, _STRINGS_SIZE = 18, 19, 20
@@ -396,6 +397,18 @@ def leave(control: int, tid: int, now: int) -> int:
 
 
 @njit
+def _set_result(control: int, tid: int, effect: int) -> None:
+    """Let a call return NEW_VALUE, and not run if ``effect`` is SKIP_CALL; ESRCH: it was killed."""
+    registers = control + 8 * _REGISTERS
+    if _ptrace(_PTRACE_GETREGS, tid, 0, registers) < 0:
+        return
+    if effect == _SKIP_CALL:
+        _set(registers, _ORIG_RAX, -1)
+    _set(registers, _RAX, _get(control, _NEW_VALUE))
+    _ptrace(_PTRACE_SETREGS, tid, 0, registers)
+
+
+@njit
 def _seccomp_stop(control: int, tid: int) -> int:
     """Answer a seccomp-stop; 0 if it is Python's. A request fails when the tracee was killed."""
     info = control + 8 * _INFO
@@ -405,12 +418,7 @@ def _seccomp_stop(control: int, tid: int) -> int:
     if action == _TO_PYTHON:
         return 0
     if action == _SKIP:
-        registers = control + 8 * _REGISTERS
-        if _ptrace(_PTRACE_GETREGS, tid, 0, registers) < 0:
-            return 1
-        _set(registers, _ORIG_RAX, -1)
-        _set(registers, _RAX, _get(control, _NEW_VALUE))
-        _ptrace(_PTRACE_SETREGS, tid, 0, registers)
+        _set_result(control, tid, _SKIP_CALL)
     _ptrace(_PTRACE_SYSCALL if action == _INSPECT else _PTRACE_CONT, tid, 0, 0)
     return 1
 
@@ -419,11 +427,7 @@ def _seccomp_stop(control: int, tid: int) -> int:
 def _exit_stop(control: int, tid: int) -> int:
     """Answer the exit-stop of a pending call."""
     if leave(control, tid, _now(control)) != 0:
-        registers = control + 8 * _REGISTERS
-        if _ptrace(_PTRACE_GETREGS, tid, 0, registers) < 0:
-            return 1
-        _set(registers, _RAX, _get(control, _NEW_VALUE))
-        _ptrace(_PTRACE_SETREGS, tid, 0, registers)
+        _set_result(control, tid, _SET_RESULT)
     _ptrace(_PTRACE_CONT, tid, 0, 0)
     return 1
 
@@ -483,7 +487,11 @@ def _answer(control: int, tid: int, status: int) -> int:
 def _reply(control: int) -> int:
     """Resume the tracee whose stop Python has answered; return 0, or -errno."""
     tid = _get(control, _REPLY_TID)
+    effect = _get(control, _REPLY_EFFECT)
     _set(control, _REPLY_TID, 0)
+    _set(control, _REPLY_EFFECT, 0)
+    if tid != 0 and effect != 0:
+        _set_result(control, tid, effect)
     request = _get(control, _REPLY_REQUEST)
     done = _ptrace(request, tid, 0, _get(control, _REPLY_SIGNAL)) if tid != 0 else 0
     return 0 if done == -_ESRCH else done  # It was killed in the stop.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Answer, Decision
 from accel.errors import AccelError, HandlerError
@@ -47,6 +48,7 @@ class HandlerPolicy:
         #: Whether somebody observes calls at all, and not only counts them.
         self.calls_observed = calls_observed
         self.handler_calls = 0
+        self._found: dict[tuple[Abi, int], Sequence[ExitRule]] = {}
         #: Find the rule that the filter named; without another frame, as every stop asks.
         self.rule_of = plan.rule_of
 
@@ -109,10 +111,16 @@ class HandlerPolicy:
 
     def _default(self, stop: SyscallEntryStop, *, observed: bool) -> Decision:
         """Choose what a call gets that nobody decides on: an exit-stop only if it is wanted."""
-        wanted = (observed and self.exits_observed) or any(
-            (stop.abi, stop.number) in one.mask for one in self.exit_rules
-        )
+        wanted = (observed and self.exits_observed) or bool(self._exits_of(stop.call))
         return self._wanted(wanted)
+
+    def _exits_of(self, call: Call) -> Sequence[ExitRule]:
+        """Find who sees the results of a call; every answer is kept, as every stop asks."""
+        key = (call.abi, call.number)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = [one for one in self.exit_rules if key in one.mask]
+        return found
 
     @staticmethod
     def _wanted(wanted: bool) -> Decision:
@@ -122,9 +130,7 @@ class HandlerPolicy:
         """Show a result to its handlers; return the one to replace it with, and how many ran."""
         changed = None
         ran = 0
-        for one in self.exit_rules:
-            if (stop.abi, stop.number) not in one.mask:
-                continue
+        for one in self._exits_of(stop.call):
             ran += 1
             self.handler_calls += 1
             try:

@@ -20,8 +20,6 @@ __all__ = ["PendingCall", "StopMemory", "Tracee", "process_of"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_NO_SYSTEM_CALL = 0xFFFF_FFFF_FFFF_FFFF
-
 
 class PendingCall:
     """A call between its entry-stop and its exit-stop, and what was decided on it."""
@@ -96,23 +94,6 @@ class Tracee:
     def siginfo(self) -> bytes:
         """Read the siginfo_t of a signal-delivery-stop. One ptrace call."""
         return self.request(ptrace.get_siginfo)
-
-    def skip_call(self, value: int) -> None:
-        """Make the kernel run no call and return ``value``, at an entry- or seccomp-stop.
-
-        The number becomes -1, which no filter judges again (kernel/seccomp.c), and the result is
-        set at once, since no exit-stop may follow. Two ptrace calls.
-        """
-        registers = self.request(ptrace.get_registers)
-        registers.orig_rax = _NO_SYSTEM_CALL
-        registers.rax = value & 0xFFFF_FFFF_FFFF_FFFF
-        self.request(ptrace.set_registers, registers)
-
-    def set_result(self, value: int) -> None:
-        """Replace the result at an exit-stop. Two ptrace calls."""
-        registers = self.request(ptrace.get_registers)
-        registers.rax = value & 0xFFFF_FFFF_FFFF_FFFF
-        self.request(ptrace.set_registers, registers)
 
     def set_argument(self, abi: Abi, index: int, value: int) -> None:
         """Replace one argument of the call that is about to run. Two ptrace calls."""

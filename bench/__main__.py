@@ -36,14 +36,17 @@ _WORKLOADS: Final = {
     "python": "bench.real_programs",
     "tar": "bench.real_programs",
     "startup": "bench.startup",
+    "trees": "bench.trees",
+    "parallel": "bench.parallel",
 }
 #: Workloads that are run by name only: {group: the names of its workloads}
 _GROUPS: Final = {
+    "record": ("record",),
     "loop": tuple(
         f"loop-{answer}-{where}"
         for where in ("same-cpu", "other-cpu", "free")
         for answer in ("count", "observe", "skipexit", "skipcall", "both")
-    )
+    ),
 }
 _QUICK_ROUNDS: Final = 2
 

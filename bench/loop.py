@@ -52,10 +52,13 @@ def _subjects(reference: str, answer: str) -> Iterator[tuple[Subject, Limit | No
     constant, handler = _CONSTANTS[answer], _HANDLERS[answer]
     injected = ("-e", f"inject={_CALL}:retval={_RESULT}") if answer == "skipcall" else ()
     yield Wrapper(_C_LOOP, (reference, answer, _NUMBER)), None
-    yield _Loop("numba loop", "numba", Library("", constant, "none")), Limit(_WITHIN, _C_LOOP)
-    yield _Loop("numba loop, placement auto", "numba", Library("", constant, "auto")), None
-    yield _Loop("Python twin", "python", Library("", constant, "none")), None
-    python = _Loop("Python handler", "numba", Library("", handler, "none"))
+    yield (
+        _Loop("numba loop", "numba", Library("", constant, "none", _CALL)),
+        Limit(_WITHIN, _C_LOOP),
+    )
+    yield _Loop("numba loop, placement auto", "numba", Library("", constant, "auto", _CALL)), None
+    yield _Loop("Python twin", "python", Library("", constant, "none", _CALL)), None
+    python = _Loop("Python handler", "numba", Library("", handler, "none", _CALL))
     yield python, Limit(_HANDLER_WITHIN, _C_LOOP)
     yield strace("strace --seccomp-bpf", _CALL, "--seccomp-bpf", *injected), None
     yield strace("strace", _CALL, *injected), None
@@ -129,8 +132,8 @@ def _on(cpu: int) -> Iterator[None]:
 
 
 def _counts(tracer: Tracer) -> None:
-    """Count, and look at nothing."""
-    tracer.decide(_CALL, Decision.resume())
+    """Count, and look at nothing: that is what observing a call comes to, if nobody does."""
+    del tracer
 
 
 class _Nowhere:
@@ -145,7 +148,6 @@ class _Nowhere:
 
 def _records(tracer: Tracer) -> None:
     """Record the call and its arguments, at one stop."""
-    tracer.decide(_CALL, Decision.resume())
     tracer.record(_Nowhere(), exits=False)
 
 
@@ -157,7 +159,7 @@ def _entry(decision: Decision) -> Configure:
     """Let Python look at an argument."""
 
     def configure(tracer: Tracer) -> None:
-        tracer.on_entry(_CALL)(lambda stop: decision if stop.args[0] >= 0 else None)
+        tracer.on_entry(_CALL)(lambda stop: decision if stop.args[0] >= 0 else Decision.allow())
 
     return configure
 

@@ -18,7 +18,19 @@ from typing import Final, Protocol
 from accel import Tracer
 from accel.tracer import PlacementName
 
-__all__ = ["Library", "Outcome", "Run", "Subject", "Task", "Wrapper", "accel_trace", "strace"]
+__all__ = [
+    "Library",
+    "Outcome",
+    "Run",
+    "Subject",
+    "Task",
+    "Wrapper",
+    "accel_trace",
+    "environment",
+    "outcome",
+    "reported",
+    "strace",
+]
 
 _TIMEOUT: Final = 600.0
 
@@ -96,24 +108,25 @@ class Wrapper:
             done = subprocess.run(
                 [*self.words, *task.argv],
                 cwd=directory,
-                env=_environment(),
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_TIMEOUT,
                 check=False,
             )
             seconds = perf_counter() - start
-            outcome = _outcome(done.returncode, done.stdout, done.stderr, task, directory)
-            return Run(outcome, _reported(task, directory) or seconds)
+            done_so = outcome(done.returncode, done.stdout, done.stderr, task, directory)
+            return Run(done_so, reported(task, directory) or seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A Tracer in this process, which ``configure`` gave its rules."""
+    """A Tracer in this process, which ``configure`` gave its rules; it observes ``mask``."""
 
     name: str
     configure: Callable[[Tracer], None]
     placement: PlacementName = "auto"
+    mask: str | None = None
 
     def missing(self) -> str:
         """Be there, always: if this host cannot trace, the outcome will say so."""
@@ -126,18 +139,19 @@ class Library:
             tracer = Tracer(
                 task.argv,
                 cwd=directory,
-                env=_environment(),
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 placement=self.placement,
+                mask=self.mask,
             )
             self.configure(tracer)
             done = tracer.run(_TIMEOUT)
             seconds = perf_counter() - start
             statistics = tracer.statistics()
             return Run(
-                _outcome(done.returncode, done.stdout, done.stderr, task, directory),
-                _reported(task, directory) or seconds,
+                outcome(done.returncode, done.stdout, done.stderr, task, directory),
+                reported(task, directory) or seconds,
                 statistics.stops,
                 sum(call.stops for call in statistics.calls.values()),
             )
@@ -155,7 +169,7 @@ def strace(name: str, calls: str, *options: str) -> Wrapper:
 
 
 @functools.cache
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return one environment for all subjects, in which accel is found from any directory."""
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     path = os.pathsep.join(filter(None, paths))
@@ -167,7 +181,7 @@ def _trial(words: tuple[str, ...]) -> str:
     if words and shutil.which(words[0]) is None:
         return f"{words[0]} is not installed"
     done = subprocess.run(
-        [*words, "true"], env=_environment(), capture_output=True, text=True, check=False
+        [*words, "true"], env=environment(), capture_output=True, text=True, check=False
     )
     if done.returncode == 0:
         return ""
@@ -175,9 +189,10 @@ def _trial(words: tuple[str, ...]) -> str:
     return lines[-1]
 
 
-def _outcome(
+def outcome(
     returncode: int, stdout: bytes | None, stderr: bytes | None, task: Task, directory: str
 ) -> Outcome:
+    """Sum up what a command did, and the files that it left in ``directory``."""
     files = tuple(_digest(Path(directory, name)) for name in task.produces)
     return Outcome(returncode, _sha256(stdout or b""), _sha256(stderr or b""), files)
 
@@ -190,7 +205,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _reported(task: Task, directory: str) -> float | None:
+def reported(task: Task, directory: str) -> float | None:
     """Read what the task measured itself; a task that failed has left nothing to read."""
     path = Path(directory, task.report)
     return float(path.read_text(encoding="ascii")) if task.report and path.is_file() else None

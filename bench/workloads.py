@@ -25,11 +25,12 @@ _IMPORTS: Final = (
 
 
 @contextlib.contextmanager
-def compiled(name: str) -> Iterator[str]:
+def compiled(name: str, *flags: str) -> Iterator[str]:
     """Compile ``bench/programs/NAME.c``; yield the program's path while the block lasts."""
     with tempfile.TemporaryDirectory(prefix="accel-bench-") as directory:
         target = f"{directory}/{name}"
-        command = [_installed("cc"), "-O2", "-o", target, str(_SOURCES / f"{name}.c")]
+        source = str(_SOURCES / f"{name}.c")
+        command = [_installed("cc"), "-O2", *flags, "-o", target, source]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Missing(f"cc cannot compile {name}.c: {done.stderr}")

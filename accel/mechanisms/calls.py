@@ -57,18 +57,19 @@ class Calls:
         if self._records is not None:
             self._records.enter(pending, rule)
         if not decision.call:
-            tracee.skip_call(decision.value or 0)
+            self._tables.skip_call(decision.value or 0)
         if decision.exit:
             tracee.pending = pending
             self._tables.withhold(tracee.tid)
         elif not decision.call:
             # Nothing more will happen: the result is known without an exit-stop.
-            self._returned(tracee, pending, decision.value or 0)
+            value = decision.value or 0
+            self._returned(pending, _exit_stop(tracee, pending, value, injected=True), value)
 
     def answer(self, tracee: Tracee, call: Call, value: int, *, observed: bool) -> None:
         """Skip a call that no rule decides on, as if the kernel had returned ``value``."""
         self.never_returned(tracee)
-        tracee.skip_call(value)
+        self._tables.skip_call(value)
         if not observed:
             return
         stop = SyscallEntryStop(call, StopMemory(tracee), monotonic_ns())
@@ -79,7 +80,7 @@ class Calls:
         pending = PendingCall(call, Decision.skip(value), stop.time_ns)
         if self._records is not None:
             self._records.enter(pending, rule=0xFFFF)
-        self._returned(tracee, pending, value)
+        self._returned(pending, _exit_stop(tracee, pending, value, injected=True), value)
 
     def exit(self, tracee: Tracee, returned: int) -> None:
         """Take an exit-stop; one that nobody waits for (of plain stops) is not looked at."""
@@ -88,16 +89,17 @@ class Calls:
             return
         counter = self._counter(pending.call)
         counter.stops += 1
-        result = returned
-        if not pending.decision.call:
-            result = pending.decision.value or 0
-        changed, handlers = self._policy.returned(_exit_stop(tracee, pending, result))
+        injected = not pending.decision.call
+        result = (pending.decision.value or 0) if injected else returned
+        stop = _exit_stop(tracee, pending, result, injected=injected)
+        changed, handlers = self._policy.returned(stop)
         counter.handler_calls += handlers
         if changed is not None:
             result = changed
+            stop = _exit_stop(tracee, pending, result, injected=True)
         if result != returned:
-            tracee.set_result(result)
-        self._returned(tracee, pending, result, injected=changed is not None)
+            self._tables.set_result(result)
+        self._returned(pending, stop, result)
 
     def never_returned(self, tracee: Tracee) -> None:
         """Report the pending call, if any, as one without a result."""
@@ -114,14 +116,10 @@ class Calls:
         stop = EventStop(tracee.tid, tracee.pid, "blind-spot", 0, detail, monotonic_ns())
         self.observe(stop)
 
-    def _returned(
-        self, tracee: Tracee, pending: PendingCall, result: int, *, injected: bool = False
-    ) -> None:
-        injected = injected or not pending.decision.call
-        stop = _exit_stop(tracee, pending, result, injected=injected)
+    def _returned(self, pending: PendingCall, stop: SyscallExitStop, result: int) -> None:
         self._counter(pending.call).returned(result, stop.time_ns - stop.entered_ns)
         if self._records is not None:
-            self._records.returned(pending, result, stop.time_ns, injected=injected)
+            self._records.returned(pending, result, stop.time_ns, injected=stop.injected)
         self.observe(stop)
 
     def _counter(self, call: Call) -> CallCounter:

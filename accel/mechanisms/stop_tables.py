@@ -54,10 +54,12 @@ MAX_NUMBER: Final = 1 << CALL_SHIFT
 CALLS, STOPS, ERRORS, NANOSECONDS, COUNTER_WORDS = 0, 1, 2, 3, 4
 
 # The control words. BEAT: after how many answered stops Python wants to look. TRACEES: how many
-# there are. REPLY_*: how to resume the tracee whose stop Python has answered. The queue: changes
-# that wait(2) has reported. INFO: the struct ptrace_syscall_info of a syscall- or seccomp-stop.
+# there are. REPLY_*: how to resume the tracee whose stop Python has answered, and what to do to its
+# call before: SKIP_CALL, SET_RESULT or nothing. The queue: changes that wait(2) has reported. INFO:
+# the struct ptrace_syscall_info of a syscall-stop or seccomp-stop.
 SECCOMP_STOPS, EXIT_STOPS, BEAT, TRACEES = 0, 1, 2, 3
-CHANGE_TID, CHANGE_STATUS, REPLY_TID, REPLY_REQUEST, REPLY_SIGNAL = 4, 5, 7, 8, 9
+CHANGE_TID, CHANGE_STATUS, REPLY_EFFECT, REPLY_TID, REPLY_REQUEST, REPLY_SIGNAL = 4, 5, 6, 7, 8, 9
+SKIP_CALL, SET_RESULT = 1, 2
 QUEUE_FIRST, QUEUE_END = 10, 11
 # 12 to 20 are the ring's.
 TABLES: Final = 21
@@ -174,6 +176,23 @@ class StopTables:
         """Let the loop resume a tracee, before it waits."""
         view = self.control.view
         view[REPLY_TID], view[REPLY_REQUEST], view[REPLY_SIGNAL] = tid, request, signal
+
+    def skip_call(self, value: int) -> None:
+        """Let that tracee's call not run, and return ``value``, at an entry- or seccomp-stop.
+
+        The number becomes -1, which no filter judges again (kernel/seccomp.c), and the result is
+        set at once, since no exit-stop may follow. Two ptrace calls.
+        """
+        self._affect(SKIP_CALL, value)
+
+    def set_result(self, value: int) -> None:
+        """Let that tracee see another result, at an exit-stop. Two ptrace calls."""
+        self._affect(SET_RESULT, value)
+
+    def _affect(self, effect: int, value: int) -> None:
+        view = self.control.view
+        view[REPLY_EFFECT] = effect
+        view[NEW_VALUE] = value - (1 << 64) if value >> 63 > 0 else value
 
     # ------------------------------------------------------------------------- counts
 

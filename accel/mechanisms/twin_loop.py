@@ -63,8 +63,11 @@ def next_change(tables: t.StopTables) -> int:
 def _reply(tables: t.StopTables) -> None:
     control = tables.control.view
     tid, control[t.REPLY_TID] = control[t.REPLY_TID], 0
+    effect, control[t.REPLY_EFFECT] = control[t.REPLY_EFFECT], 0
     if tid:
         with contextlib.suppress(ProcessLookupError):  # It was killed in the stop.
+            if effect:
+                _set_result(tables, tid, skips=effect == t.SKIP_CALL)
             ptrace.resume(control[t.REPLY_REQUEST], tid, control[t.REPLY_SIGNAL])
 
 
