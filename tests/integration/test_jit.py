@@ -215,9 +215,9 @@ def test_without_numba_the_error_says_what_to_install(monkeypatch: pytest.Monkey
 def test_a_multithreaded_program_is_judged_by_one_function(jit) -> None:
     """Its state is shared: only the tracing thread calls it."""
     resume = jit.RESUME
-    program = compiled("threads")
-    native = subprocess.run([program], capture_output=True, check=False)
-    tracer = Tracer([program], capture_output=True)
+    command = [compiled("threads"), "8", "100"]
+    native = subprocess.run(command, capture_output=True, check=False)
+    tracer = Tracer(command, capture_output=True)
 
     @tracer.on_entry("all", jit=True)
     def count(_call, state):
@@ -225,4 +225,4 @@ def test_a_multithreaded_program_is_judged_by_one_function(jit) -> None:
         return resume
 
     assert tracer.run().returncode == native.returncode
-    assert count.state[0] == tracer.statistics().stops_by_kind["seccomp"]
+    assert count.state[0] == tracer.statistics().stops_by_kind["seccomp"] > 800

@@ -90,10 +90,13 @@ def test_rules_with_and_without_python_live_together() -> None:
 
 
 @pytest.mark.usefixtures("loop")
-@pytest.mark.parametrize("program", ["spawn_kinds", "threads", "exec_from_thread", "interruptions"])
-def test_everything_stopped_twice_behaves_as_untraced(program: str) -> None:
+@pytest.mark.parametrize(
+    "words", ["spawn_kinds", "threads 8 100", "exec_from_thread", "interruptions"]
+)
+def test_everything_stopped_twice_behaves_as_untraced(words: str) -> None:
     """All calls inspected by the loop, across fork, clone, exec, signals and deaths."""
-    command = [compiled(program)]
+    program, *arguments = words.split()
+    command = [compiled(program), *arguments]
     native = subprocess.run(command, capture_output=True, check=False, timeout=60)
     tracer = Tracer(command, mask="all", capture_output=True)
     tracer.observe(lambda _stop: None, calls=False)
@@ -105,6 +108,23 @@ def test_everything_stopped_twice_behaves_as_untraced(program: str) -> None:
     kinds = statistics.stops_by_kind
     assert by_call == kinds["seccomp"] + kinds["exit"]
     assert answered(tracer) > by_call / 2
+
+
+@pytest.mark.usefixtures("loop")
+@pytest.mark.parametrize("python", [False, True], ids=["no python", "handler"])
+def test_no_thread_starves_another(python: bool) -> None:
+    """Each of many threads that do nothing but stop gets its turns, whoever answers.
+
+    wait(2) finds the first of its list that has stopped: a tracer that takes one at a time serves
+    the same few for ever.
+    """
+    tracer = Tracer([compiled("fair"), "16", "300"], mask="getppid", capture_output=True)
+    if python:
+        tracer.on_entry("getppid")(lambda _stop: Decision.resume())
+    result = tracer.run(timeout=60)
+    least, most = (int(word) for word in (result.stdout or b"").split())
+    assert most >= 300
+    assert least > most / 3
 
 
 def test_the_loop_changes_without_losing_a_stop(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,8 +206,17 @@ def test_threads_that_overlap_are_told_in_order(tmp_path: Path) -> None:
     """Every second half of a line has a first half of the same thread, and the other way round."""
     require_program("strace")
     file = tmp_path / "trace"
-    command = [sys.executable, "-m", "accel", "trace", "-o", str(file), "-e", "trace=futex,%file"]
-    done = subprocess.run([*command, compiled("threads")], capture_output=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "accel",
+        "trace",
+        "-o",
+        str(file),
+        "-e",
+        "trace=futex,getppid,%file",
+    ]
+    done = subprocess.run([*command, compiled("threads"), "8", "100"], check=False)
     assert done.returncode == 0
     begun: dict[str, str] = {}
     for line in file.read_text().splitlines():
@@ -217,3 +226,4 @@ def test_threads_that_overlap_are_told_in_order(tmp_path: Path) -> None:
             begun[tid] = rest.strip().partition("(")[0]
         elif "resumed>" in rest:
             assert rest.split()[1] == begun.pop(tid)
+    assert file.read_text().count("getppid(") >= 800
