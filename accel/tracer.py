@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType, ModuleType, TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeVar, cast, overload
 
 import bpf
 from accel.abi import Abi
@@ -31,12 +31,14 @@ from bpf.value import replace
 
 if TYPE_CHECKING:
     from accel.snapshots import Snapshots
+    from accel.writers import ArraySink
 
 __all__ = ["PlacementName", "Tracer"]
 
 Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 Entry = TypeVar("Entry", bound=EntryHandler)
 Exit = TypeVar("Exit", bound=ExitHandler)
+S = TypeVar("S", bound=Sink)
 
 #: Decisions need a mechanism that offers their combination.
 _NOT_OFFERED = {4: "exit_only()", 6: "emulate()"}
@@ -192,15 +194,38 @@ class Tracer:
         self._not_started()
         self._book.observe(observer, exits=exits, calls=calls)
 
+    @overload
     def record(
         self,
-        sink: Sink,
+        sink: None = None,
         *,
         exits: bool = True,
         strings: bool = True,
         when_full: WhenFull = "wait",
-    ) -> None:
-        """Hand a record of every call that stops to ``sink``, while the tracees run.
+    ) -> ArraySink: ...
+
+    @overload
+    def record(
+        self,
+        sink: S,
+        *,
+        exits: bool = True,
+        strings: bool = True,
+        when_full: WhenFull = "wait",
+    ) -> S: ...
+
+    def record(
+        self,
+        sink: Sink | None = None,
+        *,
+        exits: bool = True,
+        strings: bool = True,
+        when_full: WhenFull = "wait",
+    ) -> Sink:
+        """Hand a record of every call that stops to ``sink``, while the tracees run; return it.
+
+        Without one it is a new ``accel.writers.ArraySink``, whose ``array()`` is a numpy array of
+        the first million records.
 
         Records (``accel.records``) have the time, the thread, the arguments and, with ``exits``,
         the result and its time; with ``strings``, what path and string arguments point to, as it
@@ -210,7 +235,12 @@ class Tracer:
         on, and ``run`` raises RecordingError at the end.
         """
         self._not_started()
+        if sink is None:
+            from accel.writers import ArraySink  # noqa: PLC0415 - it needs numpy
+
+            sink = ArraySink()
         self._book.record(sink, exits=exits, strings=strings, when_full=when_full)
+        return sink
 
     def _not_started(self) -> None:
         if self._thread is not None:

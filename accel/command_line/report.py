@@ -18,6 +18,7 @@ from accel.writers import (
     Selection,
     TextFormat,
     TextWriter,
+    record_writer,
     summary,
 )
 from accel.writers.selection import descriptor_path
@@ -40,11 +41,13 @@ class Report:
         writer: TextWriter | JsonWriter | None,
         *,
         counts: bool,
+        record: str | None,
     ) -> None:
         self._tracer = tracer
         self._output = output
         self._writer = writer
         self._counts = counts
+        self._record = record
 
     @classmethod
     def open(
@@ -58,13 +61,17 @@ class Report:
             raise SetupError(
                 f"cannot write {path}: {error.strerror}", hint="name another file with -o"
             ) from error
-        writer = None if options.count else _writer(options, signals, output)
+        has_lines = not options.count and (path or not options.record)
+        writer = _writer(options, signals, output) if has_lines else None
+        if options.record:
+            tracer.record(record_writer(options.record))
         if writer is not None:
             guarded = _Guarded(writer, output)
             tracer.observe(Replay(guarded) if _can_wait(options) else guarded)
         # Even a table alone needs results: it counts errors.
         tracer.observe(_BlindSpots(), calls=False)
-        return cls(tracer, output, writer, counts=options.count or options.count_too)
+        counts = options.count or options.count_too
+        return cls(tracer, output, writer, counts=counts, record=options.record)
 
     def close(self) -> int:
         """Write what is left; return how many lines were lost, after saying so."""
@@ -80,6 +87,8 @@ class Report:
     def abandon(self) -> None:
         """Leave no trace: the run could not begin."""
         self._output.abandon()
+        if self._record:
+            os.unlink(self._record)
 
 
 def _writer(

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from accel.command_line.report import Report, say
 from accel.command_line.signals import die_by, ending_signals, wait_for_end
-from accel.errors import SetupError
+from accel.errors import RecordingError, SetupError
 from accel.mask import SyscallMask
 from accel.tracer import Tracer
 
@@ -32,6 +32,8 @@ _STRING_LIMIT = 32
 #: Options that take a value: (option, its name here, what the value is, type, help).
 _VALUES = (
     ("-o", "output", "FILE", str, "write the trace to FILE, not to standard error"),
+    ("--record", "record", "FILE", str, "write no lines (but with -o) but records to FILE.parquet,"
+     " .arrow, .npy, or .json, which ui.perfetto.dev shows"),
     ("-p", "pid", "PID", int, "attach to a running process: there every call stops twice"),
     ("-s", "string_limit", "N", int, "show at most N bytes of a string (default: 32)"),
     ("--placement", "placement", "P", str, "auto: on one CPU while stops are many; same-cpu; none"),
@@ -116,7 +118,11 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         finally:
             tracer.close()
             lost = report.close()
-    tracer.wait()  # Raises what ended the run, if it was not its own end.
+    try:
+        tracer.wait()  # Raises what ended the run, if it was not its own end.
+    except RecordingError as error:
+        say(str(error))
+        lost += 1
     return _status(tracer, interrupted, lost=lost)
 
 

@@ -18,6 +18,7 @@ from accel.writers.text import TextFormat, TextWriter
 if TYPE_CHECKING:
     from accel.writers.arrays import ArraySink, NumpyWriter
     from accel.writers.arrow import ArrowWriter, ParquetWriter
+    from accel.writers.files import record_writer
     from accel.writers.perfetto import PerfettoWriter
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Selection",
     "TextFormat",
     "TextWriter",
+    "record_writer",
     "summary",
 ]
 
@@ -42,6 +44,7 @@ _LATER: Final = {
     "NumpyWriter": "arrays",
     "ParquetWriter": "arrow",
     "PerfettoWriter": "perfetto",
+    "record_writer": "files",
 }
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ import pyarrow.parquet
 
 from accel import Tracer
 from accel.writers import ArraySink, ArrowWriter, NumpyWriter, ParquetWriter, PerfettoWriter
+from tests.support import require
 
 SCRIPT = "cat /etc/hostname & cat /etc/hostname; wait; ls /nonexistent; exit 3"
 
@@ -43,3 +48,53 @@ def test_every_sink_gets_every_call(tmp_path: Path) -> None:
     ends = [row for row in table.to_pylist() if row["name"] == "exit_group"]
     assert {row["pid"] for row in ends} == set(table["pid"].to_pylist())
     assert all(row["result"] is row["left_ns"] is None for row in ends)
+
+
+TRACE = [sys.executable, "-m", "accel", "trace", "-e", "trace=openat"]
+
+
+def test_the_command_line_records_what_the_file_is_named_for(tmp_path: Path) -> None:
+    """In place of lines, or besides them; the exit status is the command's."""
+    command = ["cat", "/etc/hostname", "/nonexistent"]
+    rows = []
+    for name in ("calls.npy", "calls.parquet", "calls.arrow", "calls.json"):
+        file = tmp_path / name
+        done = run([*TRACE, "--record", str(file), "--", *command])
+        assert done.returncode == 1
+        assert done.stderr == b"cat: /nonexistent: No such file or directory\n"
+        rows.append(file.stat().st_size > 500)
+    assert all(rows)
+    lines = tmp_path / "lines"
+    run([*TRACE, "--record", str(tmp_path / "both.parquet"), "-o", str(lines), "--", *command])
+    table = pyarrow.parquet.read_table(tmp_path / "both.parquet").to_pylist()
+    assert b"/nonexistent" in [row["string1"] for row in table]
+    assert lines.read_text().count("openat(") == len(table)
+
+
+def test_a_file_that_says_nothing_or_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    """Before anything runs; and a run that cannot begin leaves no file."""
+    unnamed = run([*TRACE, "--record", str(tmp_path / "calls"), "--", "touch", str(tmp_path / "x")])
+    assert unnamed.returncode == 2
+    assert b"end its name in .npy, .parquet, .arrow, .json" in unnamed.stderr
+    nowhere = run([*TRACE, "--record", "/nonexistent/calls.npy", "--", "true"])
+    assert nowhere.returncode == 2
+    assert b"No such file or directory" in nowhere.stderr
+    missing = run([*TRACE, "--record", str(tmp_path / "calls.npy"), "--", "/nonexistent"])
+    assert missing.returncode == 127
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_that_cannot_be_written_are_counted_and_the_command_goes_on() -> None:
+    """A full disk."""
+    require(os.path.exists("/dev/full"), "no /dev/full")
+    link = Path(tempfile.mkdtemp()) / "calls.json"
+    link.symlink_to("/dev/full")
+    done = run([*TRACE, "--record", str(link), "--", "cat", "/etc/hostname"])
+    assert done.stdout == Path("/etc/hostname").read_bytes()
+    assert done.returncode == 2
+    assert b"records are lost" in done.stderr
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run a command line to its end."""
+    return subprocess.run(command, capture_output=True, check=False, timeout=60)

@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "accel.tracer": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
         "accel.tracing_thread", "accel.capture", "accel.snapshots", "accel.rulebook", "accel.jit",
+        "accel.writers",
     },
     "accel": {"values", "accel.tracer"},
     "accel.writers": {"values", "accel.decoding", "accel.writers"},
