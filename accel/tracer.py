@@ -435,8 +435,9 @@ class Tracer:
         result = self._collect()
         self._thread.reraise()
         if self._recorder is not None and self._recorder.error is not None:
+            lost = f"{self._recorder.lost} records are lost: " if self._recorder.lost else ""
             raise RecordingError(
-                f"{self._recorder.lost} records are lost: {self._recorder.error!r}"
+                f"what was recorded is incomplete: {lost}{self._recorder.error}"
             ) from self._recorder.error
         if result is None and not self.is_attached:
             raise AccelError("the command's end was not seen: another thread has reaped it")

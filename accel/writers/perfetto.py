@@ -13,6 +13,7 @@ The format is the JSON Array Format of "Trace Event Format" (Google, catapult pr
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -74,12 +75,14 @@ class PerfettoWriter:
                 self._named -= {(record.pid, 0), (record.pid, record.tid)}
 
     def close(self) -> None:
-        """End the array."""
+        """End the array; raise OSError if any of it could not be written."""
         self._output.write("[]\n" if self._before == "[\n" else "\n]\n")
         if self._owned:
             self._output.close()
         else:
             self._output.flush()
+        if self._output.lost:
+            raise OSError(errno.EIO, f"{self._output.lost} lines are missing", self._output.name)
 
     def _name(self, pid: int, tid: int) -> None:
         """Write the metadata of a thread, and of its process if that is new, too."""
