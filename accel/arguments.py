@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from bpf.value import replace, value
+from bpf.value import frozen, replace
 
 __all__ = ["Argument", "Condition", "Conditions", "arg"]
 
 _WORD = (1 << 64) - 1
 
 
-@value
+@frozen
 class Condition:
     """A comparison of one argument with a number; several joined by ``&`` must all hold."""
 
@@ -38,7 +38,7 @@ class Condition:
         return f"{left} {self.operator} {self.value}"
 
 
-@value
+@frozen
 class Conditions:
     """Conditions that must all hold."""
 
@@ -55,7 +55,7 @@ class Conditions:
         return " & ".join(f"({condition})" for condition in self.all)
 
 
-@value
+@frozen
 class Argument:
     """A scalar argument of whatever call the condition is applied to."""
 

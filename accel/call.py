@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from accel.abi import Abi
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["Call", "Memory"]
 
 
-@value
+@frozen
 class Call:
     """What the registers of a tracee said when it entered the kernel."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno as _errno
 
-from bpf.value import value as _value
+from bpf.value import frozen
 
 __all__ = ["Answer", "Decision"]
 
 _MAX_ERRNO = 4095
 
 
-@_value
+@frozen
 class Decision:
     """One of the eight combinations of START, CALL and EXIT, from the thread of 2008.
 
@@ -104,7 +104,7 @@ class Decision:
 _RESUME = Decision(start=True, call=True, exit=False)
 
 
-@_value
+@frozen
 class Answer:
     """What the loop answers the calls of a rule with, where no Python code needs to see the stop.
 

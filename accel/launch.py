@@ -18,7 +18,7 @@ from typing import IO
 from accel._kernel import spawn
 from accel.errors import CommandError, SetupError
 from bpf import FilterMemory, Program, needs_no_new_privs
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["DEVNULL", "PIPE", "STDOUT", "Command", "Redirection", "exec_failure", "prepare"]
 
@@ -41,7 +41,7 @@ def current_signal_mask() -> frozenset[int]:
     return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
-@value
+@frozen
 class Command:
     """A command with its surroundings, in the terms of ``subprocess.Popen``."""
 
@@ -105,7 +105,7 @@ def _refusal(path: bytes) -> str:
     return ""
 
 
-@value
+@frozen
 class Prepared:
     """The steps of a start, and all memory they point into."""
 

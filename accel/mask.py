@@ -8,12 +8,12 @@ from accel import mask_grammar
 from accel.abi import X32_SYSCALL_BIT, Abi
 from accel.call import Call
 from accel.errors import MaskError
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["SyscallMask"]
 
 
-@value
+@frozen
 class SyscallMask:
     """A set of system calls of x86_64 and i386, as an immutable value.
 

@@ -22,7 +22,7 @@ from accel.mask import SyscallMask
 from accel.roles import Argument, signature
 from accel.scalars import bits, is_signed, value_of
 from accel.stops import SyscallEntryStop
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["Compiled", "EntryHandler", "Plan", "Rule"]
 
@@ -62,7 +62,7 @@ class Compiled(Protocol):
         """Where the array is that it keeps."""
 
 
-@value
+@frozen
 class Rule:
     """What happens to the calls of a mask; of several rules the first that matches decides."""
 
@@ -98,7 +98,7 @@ class Rule:
         )
 
 
-@value
+@frozen
 class Plan:
     """The rules of a run, in order; ``watched`` calls are blind spots to report, not to trace.
 

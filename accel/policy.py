@@ -12,7 +12,7 @@ from accel.errors import AccelError, HandlerError
 from accel.mask import SyscallMask
 from accel.plan import Compiled, Plan, Rule
 from accel.stops import SyscallEntryStop, SyscallExitStop
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["ExitHandler", "ExitRule", "HandlerPolicy"]
 
@@ -20,7 +20,7 @@ __all__ = ["ExitHandler", "ExitRule", "HandlerPolicy"]
 ExitHandler: TypeAlias = Callable[[SyscallExitStop], int | None]
 
 
-@value
+@frozen
 class ExitRule:
     """Who sees the results of the calls of a mask."""
 

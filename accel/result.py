@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["CallCounter", "CallStatistics", "Result", "Statistics"]
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-@value
+@frozen
 class Result:
     """The end of a command, read like ``subprocess.CompletedProcess``."""
 
@@ -76,7 +76,7 @@ class CallCounter:
             self.errors += 1
 
 
-@value
+@frozen
 class CallStatistics:
     """What one system call took."""
 
@@ -92,7 +92,7 @@ class CallStatistics:
     seconds: float = 0.0
 
 
-@value
+@frozen
 class Statistics:
     """What a run took. Stops, notifications and handler calls are three different things."""
 

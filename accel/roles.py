@@ -13,7 +13,7 @@ import enum
 import functools
 
 from accel.abi import Abi
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["Argument", "Role", "result", "signature", "string_arguments"]
 
@@ -98,7 +98,7 @@ class Role(enum.Enum):
 _STRINGS_AND_SETS = frozenset({Role.PATH, Role.STRING, Role.STRINGS, Role.FD_SET})
 
 
-@value
+@frozen
 class Argument:
     """One argument of a call."""
 

@@ -15,7 +15,7 @@ from accel.abi import Abi
 from accel.call import Call, Memory
 from accel.roles import signature
 from accel.scalars import value_of
-from bpf.value import hidden, value
+from bpf.value import frozen, hidden
 
 __all__ = [
     "Arguments",
@@ -102,7 +102,7 @@ class _OfCall:
         return Arguments(self.call)
 
 
-@value
+@frozen
 class SyscallEntryStop(_OfCall):
     """A tracee is about to make a call (a seccomp-stop or a syscall-entry-stop)."""
 
@@ -124,7 +124,7 @@ class SyscallEntryStop(_OfCall):
         return read_string(self.memory, address, limit)
 
 
-@value
+@frozen
 class SyscallExitStop(_OfCall):
     """A call has returned; ``result`` is None when it never does (exit_group, a killed thread)."""
 
@@ -161,7 +161,7 @@ class SyscallExitStop(_OfCall):
         return self.text or f"[{self.tid}] {self.name}(...) = {self.result}"
 
 
-@value
+@frozen
 class SignalDeliveryStop:
     """A signal is about to be delivered, and will be, unchanged."""
 
@@ -173,7 +173,7 @@ class SignalDeliveryStop:
     time_ns: int = 0
 
 
-@value
+@frozen
 class GroupStop:
     """A tracee was stopped by a stop signal, and stays stopped until SIGCONT."""
 
@@ -183,7 +183,7 @@ class GroupStop:
     time_ns: int = 0
 
 
-@value
+@frozen
 class EventStop:
     """Something that is neither call nor signal: see ``event``."""
 
@@ -199,7 +199,7 @@ class EventStop:
     time_ns: int = 0
 
 
-@value
+@frozen
 class Exited:
     """A tracee ended by itself."""
 
@@ -214,7 +214,7 @@ class Exited:
         return self.status << 8
 
 
-@value
+@frozen
 class Killed:
     """A tracee ended by a signal."""
 

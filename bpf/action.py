@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno as errno_names
 from typing import Final
 
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["Action"]
 
@@ -39,7 +39,7 @@ _NAMES: Final = {
 _WITH_DATA: Final = frozenset({SECCOMP_RET_TRAP, SECCOMP_RET_ERRNO, SECCOMP_RET_TRACE})
 
 
-@value
+@frozen
 class Action:
     """A SECCOMP_RET_* value; equal when all 32 bits are."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["OPERATORS", "Condition"]
 
 OPERATORS: Final = ("==", "!=", "<", "<=", ">", ">=")
 
 
-@value
+@frozen
 class Condition:
     """``(argument & mask) operator value``; ValueError if anything is out of range.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["ARCH", "NR", "SeccompData", "field_name", "high", "low"]
 
@@ -44,7 +44,7 @@ def field_name(offset: int) -> str:
     return f"args[{(offset - _ARGS) // 8}].{half}"
 
 
-@value
+@frozen
 class SeccompData:
     """One system call as a filter sees it: number, architecture, origin and raw registers."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from bpf.value import value
+from bpf.value import frozen
 
 # Instruction classes, <linux/bpf_common.h>.
 BPF_LD: Final = 0x00
@@ -73,7 +73,7 @@ _SOCK_FILTER: Final = struct.Struct("=HBBI")
 SIZE: Final = _SOCK_FILTER.size
 
 
-@value
+@frozen
 class Instruction:
     """``struct sock_filter``: code, two offsets, operand; ValueError if one is out of range."""
 

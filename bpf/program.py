@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from bpf.disassembler import disassemble
 from bpf.instruction import Instruction, unpack
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["Program"]
 
 
-@value
+@frozen
 class Program:
     """Instructions of classic BPF; nothing is checked but their encoding (see ``bpf.verify``).
 

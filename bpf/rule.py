@@ -5,12 +5,12 @@ from __future__ import annotations
 from bpf.action import Action
 from bpf.arch import X32_SYSCALL_BIT
 from bpf.condition import Condition
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["Rule"]
 
 
-@value
+@frozen
 class Rule:
     """``action`` for calls of ``number`` whose ``conditions`` all hold.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any, Final, NoReturn, TypeVar, dataclass_transform
 
-__all__ = ["hidden", "replace", "value"]
+__all__ = ["frozen", "hidden", "replace"]
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def hidden(*, compared: bool = False) -> Any:
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(hidden,))
-def value(cls: type[T]) -> type[T]:
+def frozen(cls: type[T]) -> type[T]:
     """Make the class of an immutable value; its annotations are the fields, in order."""
     namespace = {name: item for name, item in vars(cls).items() if name not in _GIVEN}
     fields = tuple(namespace["__annotations__"])

@@ -11,7 +11,7 @@ import struct
 from typing import Final
 
 from accel._kernel.libc import failure, raw_syscall
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = [
     "GROUP_STOP_SIGNALS",
@@ -126,7 +126,7 @@ def get_event_message(tid: int) -> int:
     return message.value
 
 
-@value
+@frozen
 class SyscallInfo:
     """What PTRACE_GET_SYSCALL_INFO says of a stop (Linux 5.3)."""
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from accel._kernel.machine_code import executable, function
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = [
     "CODE",
@@ -85,7 +85,7 @@ _ANY_RESULT: Final = -(1 << 63)
 _NO_CLONE3: Final = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 
 
-@value
+@frozen
 class Step:
     """One system call of the child; the start fails if its result is below ``minimum``."""
 
@@ -132,7 +132,7 @@ def call(name: str, number: int, *arguments: int, minimum: int | None = 0) -> St
     return Step(name, number, arguments, _ANY_RESULT if minimum is None else minimum)
 
 
-@value
+@frozen
 class Launch:
     """A child that was started, and the memory that it reads until it has executed."""
 

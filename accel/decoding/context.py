@@ -16,14 +16,14 @@ from typing import Any, TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call, Memory
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["Begun", "Context", "DescriptorPath", "Options", "Printer", "hex_text", "pointer"]
 
 DescriptorPath: TypeAlias = Callable[[int, int], str | None]
 
 
-@value
+@frozen
 class Options:
     """How much to print."""
 

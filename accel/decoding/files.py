@@ -13,7 +13,7 @@ from accel.decoding.strings import path_at
 from accel.decoding.structs import tail
 from accel.decoding.subject import Subject
 from accel.decoding.times import comment, date
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["SUBJECT", "file_mode"]
 
@@ -149,7 +149,7 @@ def _statfs64_sized(context: Context, address: int) -> str | None:
     )
 
 
-@value
+@frozen
 class _Directory:
     """The printer of the entries that getdents(2) wrote: their number, or all of them."""
 

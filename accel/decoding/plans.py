@@ -52,7 +52,7 @@ from accel.decoding.layouts import Layout, counted_in, counted_out, number, read
 from accel.decoding.multiplexed import PACKED
 from accel.decoding.subject import Remark, Steps, Subject
 from accel.roles import Argument, Role
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["Plan", "Step", "plan_of"]
 
@@ -79,7 +79,7 @@ class Step(NamedTuple):
     printer: Printer
 
 
-@value
+@frozen
 class Plan:
     """How to print one call of one ABI."""
 

@@ -15,7 +15,7 @@ from accel.decoding.numbers import user_text
 from accel.decoding.signals import signal_name
 from accel.decoding.subject import Subject
 from accel.decoding.times import ticks
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["SUBJECT", "SigInfo", "format_exit", "format_signal", "siginfo"]
 
@@ -48,7 +48,7 @@ _CODES: Final = {
 }
 
 
-@value
+@frozen
 class SigInfo:
     """A siginfo_t: what every signal has, and the bytes that mean something else for each."""
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from accel.decoding.context import Context, Printer
 from accel.decoding.layouts import Layout
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["Remark", "Steps", "Subject"]
 
@@ -20,7 +20,7 @@ Remark: TypeAlias = Callable[[Context], None]
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-@value
+@frozen
 class Subject:
     """Entries for the tables that plans are made from; they add to what roles say."""
 

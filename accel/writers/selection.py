@@ -9,14 +9,14 @@ from accel.call import Call, Memory
 from accel.roles import Role, signature
 from accel.scalars import value_of
 from accel.stops import SyscallEntryStop, SyscallExitStop, read_string
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["Selection", "descriptor_path"]
 
 _PATH_MAX = 4096
 
 
-@value
+@frozen
 class Selection:
     """Show only calls that succeeded, or failed, or that use one of some paths."""
 

@@ -22,7 +22,7 @@ from accel.stops import (
 )
 from accel.writers.output import LineOutput
 from accel.writers.selection import Selection
-from bpf.value import value
+from bpf.value import frozen
 
 __all__ = ["TextFormat", "TextWriter"]
 
@@ -31,7 +31,7 @@ _RESULT_COLUMN = 40
 _SECOND = 1_000_000_000
 
 
-@value
+@frozen
 class TextFormat:
     """What surrounds the calls on their lines."""
 

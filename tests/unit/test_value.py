@@ -7,10 +7,10 @@ import pickle
 
 import pytest
 
-from bpf.value import hidden, replace, value
+from bpf.value import frozen, hidden, replace
 
 
-@value
+@frozen
 class Point:
     """A value."""
 
@@ -25,7 +25,7 @@ class Point:
         return self.x * self.x + self.y * self.y
 
 
-@value
+@frozen
 class Even:
     """A value that is checked."""
 
@@ -37,7 +37,7 @@ class Even:
             raise ValueError(f"{self} is odd")
 
 
-@value
+@frozen
 class Own:  # noqa: PLW1641 - as it is to be: equal to much, and therefore without a hash
     """A value that does some things its own way."""
 
@@ -56,7 +56,7 @@ class Own:  # noqa: PLW1641 - as it is to be: equal to much, and therefore witho
 def test_fields_are_given_by_place_or_name_and_have_defaults():
     """As the arguments of any function; a mistake is a TypeError that names the class."""
 
-    @value
+    @frozen
     class Pair:
         left: int
         right: int = 7
