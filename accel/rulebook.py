@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, cast, get_args
 
+import bpf
 from accel.abi import Abi
 from accel.arguments import Condition, Conditions
 from accel.decision import Decision
@@ -43,6 +44,9 @@ class RuleBook:
         self._observers: list[Observer] = []
         self._event_observers: list[Observer] = []
         self._sinks: list[Sink] = []
+        #: What came of it, until something is added.
+        self._plan: Plan | None = None
+        self._program: bpf.Program | None = None
         self._exits_observed = False
         self._captures_strings = False
         self._drops = False
@@ -59,6 +63,7 @@ class RuleBook:
         compiled: Compiled | None = None,
     ) -> None:
         """Add a rule; raise MaskError if its conditions do not fit its calls."""
+        self._plan = self._program = None
         selected = mask_of(mask)
         conditions = Conditions((where,)) if isinstance(where, Condition) else where or Conditions()
         check(conditions, selected)
@@ -71,10 +76,12 @@ class RuleBook:
         self, mask: SyscallMask | str, handler: ExitHandler, compiled: Compiled | None = None
     ) -> None:
         """Let ``handler`` see the results of the calls of ``mask``."""
+        self._plan = self._program = None
         self._exit_rules.append(ExitRule(mask_of(mask), handler, compiled))
 
     def observe(self, observer: Observer, *, exits: bool, calls: bool) -> None:
         """Let ``observer`` hear of stops."""
+        self._plan = self._program = None
         if not calls:
             self._event_observers.append(observer)
         else:
@@ -97,6 +104,16 @@ class RuleBook:
     @property
     def plan(self) -> Plan:
         """The rules in the order in which they are tried, the observed calls last."""
+        self._plan = self._plan or self._planned()
+        return self._plan
+
+    @property
+    def program(self) -> bpf.Program:
+        """The filter that the plan compiles to; raise what ``Plan.compile`` raises."""
+        self._program = self._program or self.plan.compile()
+        return self._program
+
+    def _planned(self) -> Plan:
         rules = list(self._rules)
         rules += [Rule(one.mask, observed=True) for one in self._exit_rules]
         if self.mask is not None:

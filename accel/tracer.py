@@ -256,7 +256,7 @@ class Tracer:
     @property
     def program(self) -> bpf.Program:
         """The filter that this Tracer installs, compiled."""
-        return self.plan.compile()
+        return self._book.program
 
     @property
     def pid(self) -> int:
@@ -267,7 +267,7 @@ class Tracer:
         """Raise the SetupError that ``start`` would, as far as it can be known; start nothing."""
         if self._pid is None:
             self._command().resolve()
-            self.plan.compile()
+            _ = self.program
 
     def start(self) -> Self:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
@@ -299,7 +299,7 @@ class Tracer:
 
     def _launching(self, plan: Plan) -> TracingThread:
         assert self._policy is not None
-        program = plan.compile()
+        program = self.program
         stdin, stdout, stderr = self._streams
         if self._input is not None:
             stdin = self._capture.source(self._input)

@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "accel.snapshots": {"values", "accel.decoding"},
     "accel.testing": {"values"},
     "accel.doctor": {"values", "accel._kernel", "bpf", "accel.doctor"},
-    "accel.rulebook": {"values", "accel.plan", "accel.policy", "accel.mechanisms"},
+    "accel.rulebook": {"values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms"},
     "accel.tracer": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
         "accel.tracing_thread", "accel.capture", "accel.snapshots", "accel.rulebook", "accel.jit",
