@@ -56,32 +56,35 @@ def _true(_directory: Path, _settings: Settings) -> Task:
 
 def _find(_directory: Path, settings: Settings) -> Task:
     """Walk a tree of the system: one selected call a directory, four unselected ones a file."""
-    tree = "/etc" if settings.quick else "/usr/share"
+    tree = "/etc" if settings.quick else "/usr"
     return Task((_installed("find"), tree, "-name", "*.h", "-size", "+8k"))
 
 
 def _gcc(directory: Path, settings: Settings) -> Task:
-    """Compile: three processes, much computing, few calls."""
-    functions = 20 if settings.quick else 400
-    source = directory / "source.c"
+    """Compile small files: two processes each, much computing, few calls."""
     lines = ["#include <stdio.h>", "#include <stdlib.h>", "#include <string.h>"]
     lines += [
         f"int work_{n}(int a, int b) {{ while (a > {n}) {{ a -= b + {n}; b ^= a; }} return b; }}"
-        for n in range(functions)
+        for n in range(20)
     ]
-    source.write_text("\n".join(lines) + "\n", encoding="ascii")
-    return Task((_installed("gcc"), "-O2", "-c", str(source), "-o", "out.o"), ("out.o",))
+    sources = [directory / f"source{n}.c" for n in range(1 if settings.quick else 40)]
+    for source in sources:
+        source.write_text("\n".join(lines) + "\n", encoding="ascii")
+    command = (_installed("gcc"), "-O2", "-c", *map(str, sources))
+    return Task(command, tuple(f"{source.stem}.o" for source in sources))
 
 
-def _python(_directory: Path, _settings: Settings) -> Task:
-    """Start an interpreter and import: many calls fail, for files that are not there."""
+def _python(_directory: Path, settings: Settings) -> Task:
+    """Start interpreters that import: many calls fail, for files that are not there."""
     program = f"import sys, {_IMPORTS}; print(len(sys.modules))"
-    return Task((sys.executable, "-I", "-B", "-c", program))
+    starts = 1 if settings.quick else 25
+    script = f'for i in $(seq {starts}); do "$0" -I -B -c "$1"; done'
+    return Task((_installed("sh"), "-c", script, sys.executable, program))
 
 
 def _tar(directory: Path, settings: Settings) -> Task:
     """Pack small files: every file is opened, so a large part of all calls is selected."""
-    files = 100 if settings.quick else 2000
+    files = 100 if settings.quick else 10_000
     tree = directory / "tree"
     for n in range(files):
         path = tree / f"{n // 50:03}" / f"{n:05}.txt"

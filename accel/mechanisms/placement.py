@@ -2,9 +2,9 @@
 
 A tracer that is woken on another CPU makes a stop cost several times more, so while stops are
 frequent both are kept on one. A program begins so, since it begins with one thread and many calls.
-As soon as stops become rare, or threads of the tree wait for each other's CPU, every thread gets
-back the affinity that it had. Whoever sets an affinity meanwhile, the tracee or its user, keeps
-what was set.
+As soon as threads of the tree wait for each other's CPU, or stops have become rare, every thread
+gets back the affinity that it had. Whoever sets an affinity meanwhile, the tracee or its user,
+keeps what was set.
 
 What the tracee can see of ``auto``: nothing in sched_getaffinity(2), so neither in ``nproc`` nor in
 ``os.cpu_count()``. That call and sched_setaffinity(2) always stop, and the affinities are given
@@ -36,6 +36,8 @@ AFFINITY_CALLS: Final = frozenset({"sched_getaffinity", "sched_setaffinity"})
 _FREQUENT: Final = 1000
 _RARE: Final = 500
 _LOOK_SECONDS: Final = 0.01
+#: So many looks in a row must find stops rare: a program that waits for nobody's CPU loses nothing.
+_PATIENCE: Final = 10
 #: Looking at many threads takes longer, and must not take much of the time.
 _LOOK_SECONDS_A_THREAD: Final = 0.0005
 #: Of the time: how long threads of the tree may be runnable without a CPU. A tracee waits for 10 to
@@ -170,15 +172,18 @@ class Placement:
         return False
 
     def _watch(self) -> None:
-        """Release as soon as being together does not pay."""
+        """Release at once when CPUs are wanted, and after a while when being together is no use."""
         stops, waited, then = self._stops(), self._waited(), monotonic_ns()
+        patience = _PATIENCE
         released = self._released
         while not released.wait(max(_LOOK_SECONDS, _LOOK_SECONDS_A_THREAD * len(self._before))):
             now_stops, now_waited, now = self._stops(), self._waited(), monotonic_ns()
             is_contended = now_waited - waited > _CONTENDED * (now - then)
             if is_contended:
                 self._not_before = now + _BACK_OFF_NS
-            if is_contended or (now_stops - stops) * 1_000_000_000 < _RARE * (now - then):
+            is_rare = (now_stops - stops) * 1_000_000_000 < _RARE * (now - then)
+            patience = patience - 1 if is_rare else _PATIENCE
+            if is_contended or not patience:
                 self.release()
             stops, waited, then = now_stops, now_waited, now
 
