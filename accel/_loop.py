@@ -6,9 +6,9 @@ Python must do. ``accel.mechanisms.twin_loop`` is the same in Python.
 
 All state is in tables of 64-bit words; the control words hold the addresses of the others. System
 calls are made in place, by an instruction: no symbol is needed and no errno, so the machine code
-refers to nothing outside itself. ``machine_code`` gives it away as bytes, which a later process
-runs without importing numba. A change of this file is all that makes these bytes stale, hence
-compiled code has nothing of another.
+refers to nothing outside itself: ``accel._emit`` makes bytes of it, which a later process runs
+without importing numba. A change of this file is all that makes these bytes stale, hence compiled
+code has nothing of another.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-any-return"
@@ -22,12 +22,11 @@ from llvmlite import ir
 from numba import int64, njit, void
 from numba.extending import intrinsic
 
-__all__ = ["add", "append", "enter", "leave", "machine_code", "next_change", "read", "read_string"]
+__all__ = ["add", "append", "enter", "leave", "next_change", "read", "read_string"]
 
 # Inline assembly is parsed when code is compiled, not when it comes from a cache.
 llvmlite.binding.initialize_native_asmparser()
 
-_TRIPLE: Final = "x86_64-unknown-linux-gnu"
 _SYS_WAIT4: Final = 61
 _SYS_PTRACE: Final = 101
 _SYS_CLOCK_GETTIME: Final = 228
@@ -522,35 +521,3 @@ def next_change(control: int) -> int:
             return _CHANGED
         add(control, _BEAT, -1)
     return error
-
-
-# ------------------------------------------------------------------------- machine code
-
-
-def machine_code() -> bytes:
-    """Return ``next_change`` as position-independent code that refers to nothing outside itself.
-
-    It is entered at its first byte, as int f(int64 *result, void **exception, int64 control): how
-    numba's own code calls it. Raise RuntimeError if the compiler made something else.
-    """
-    llvm: Any = llvmlite.binding
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    next_change.compile((int64,))
-    [compiled] = next_change.overloads.values()
-    module = llvm.parse_assembly(compiled.library.get_llvm_str())
-    for part in (*module.functions, *module.global_variables):
-        if part.name != compiled.fndesc.mangled_name and not part.is_declaration:
-            part.linkage = "internal"  # Inlined, or left out if nobody uses it.
-    # For any CPU of the architecture: the code may be in a home directory that machines share.
-    target = llvm.Target.from_triple(_TRIPLE).create_target_machine(
-        cpu="x86-64", opt=3, reloc="pic", codemodel="small"
-    )
-    builder = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=3))
-    builder.getModulePassManager().run(module, builder)
-    sections = llvm.ObjectFileRef.from_data(target.emit_object(module)).sections()
-    found = {(section.name() or b"").decode(): bytes(section.data()) for section in sections}
-    needed = {name for name in found if name.startswith((".rela.text", ".rodata", ".data", ".bss"))}
-    if needed or ".text" not in found:
-        raise RuntimeError(f"the compiled loop is not self-contained: {', '.join(sorted(found))}")
-    return found[".text"]

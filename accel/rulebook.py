@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias, cast, get_args
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 import bpf
 from accel.abi import Abi
@@ -21,7 +21,10 @@ from accel.records import Sink
 from accel.roles import string_arguments
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 
-__all__ = ["RuleBook", "WhenFull", "mask_of"]
+if TYPE_CHECKING:
+    from accel.jit import JitHandler
+
+__all__ = ["RuleBook", "WhenFull", "compiled_handler", "mask_of"]
 
 #: What happens when records come faster than a sink takes them: tracees wait, or records are lost.
 WhenFull: TypeAlias = Literal["wait", "drop"]
@@ -171,3 +174,14 @@ class RuleBook:
 def mask_of(mask: SyscallMask | str) -> SyscallMask:
     """Read a mask, unless it is one."""
     return SyscallMask.parse(mask) if isinstance(mask, str) else mask
+
+
+def compiled_handler(function: Callable[..., Any]) -> JitHandler:
+    """Let numba compile a handler; raise SetupError if it cannot, or is not there."""
+    try:
+        from accel import jit  # noqa: PLC0415 - it imports numba
+    except ImportError as error:
+        raise SetupError(
+            f"jit=True needs numba: {error}", hint="type: pip install 'syscall-accel[loop]'"
+        ) from error
+    return jit.compile_handler(function)

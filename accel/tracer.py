@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType, ModuleType, TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast, overload
 
 import bpf
@@ -24,7 +24,7 @@ from accel.plan import EntryHandler, Plan
 from accel.policy import ExitHandler, HandlerPolicy
 from accel.records import Sink
 from accel.result import CallStatistics, Result, Statistics
-from accel.rulebook import RuleBook, WhenFull, mask_of
+from accel.rulebook import RuleBook, WhenFull, compiled_handler, mask_of
 from accel.stops import Stop, SyscallExitStop
 from accel.tracing_thread import TracingThread
 from bpf.value import replace
@@ -156,7 +156,7 @@ class Tracer:
             if not jit:
                 self._book.add(mask, where, handler=handler)
                 return handler
-            compiled = _jit().compile_handler(handler)
+            compiled = compiled_handler(handler)
             self._book.add(mask, where, handler=compiled.decide, compiled=compiled)
             return cast("Entry", compiled)
 
@@ -174,7 +174,7 @@ class Tracer:
             if not jit:
                 self._book.add_exit(mask, handler)
                 return handler
-            compiled = _jit().compile_handler(handler)
+            compiled = compiled_handler(handler)
             self._book.add_exit(mask, compiled.replace, compiled)
             return cast("Exit", compiled)
 
@@ -485,16 +485,6 @@ class Tracer:
             tracees=loop.seen,
             lost=0 if self._recorder is None else self._recorder.lost + self._recorder.ring.dropped,
         )
-
-
-def _jit() -> ModuleType:
-    try:
-        from accel import jit  # noqa: PLC0415 - it imports numba
-    except ImportError as error:
-        raise SetupError(
-            f"jit=True needs numba: {error}", hint="type: pip install 'syscall-accel[loop]'"
-        ) from error
-    return jit
 
 
 def _call_name(abi: Abi, number: int) -> str:

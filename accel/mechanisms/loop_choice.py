@@ -95,9 +95,9 @@ class _Compiled:
         if self.load():
             return
         try:
-            from accel import _loop  # noqa: PLC0415 - only here, see above
+            from accel import _emit, _loop  # noqa: PLC0415 - numba, only here: see above
 
-            code = _loop.machine_code()
+            code = _emit.machine_code(_loop.next_change)
             loop_cache.store(code)
             self.loop = _callable(code)
         except Exception as error:  # noqa: BLE001 - whatever numba may raise, the twin is there
