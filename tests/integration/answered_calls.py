@@ -119,8 +119,8 @@ def accel_lines(command: Sequence[str]) -> list[str]:
             tracer.observe(observe)
             tracer.start()
             process.stdin.close()
-            tracer.join()
-        assert process.wait() == 0
+            # Not process.wait(): the tracer has reaped it, and Popen takes that for a success.
+            assert tracer.wait(timeout=120).returncode == 0
     return _scripted(lines)
 
 

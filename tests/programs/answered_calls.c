@@ -5,11 +5,15 @@
  * A record of the script says what the call is, what memory it finds, what is written there while
  * it "runs", and what it returns. So a tracer sees any call with any arguments, any memory and any
  * result, and two tracers see exactly the same. The memory is one arena at a fixed address with
- * nothing mapped around it. The calls of the script are made between write(-1, "BEGIN", 5) and
- * write(-1, "END", 3). Before, the program says "ready" and waits until standard input ends: a
- * tracer can attach then. The filter knows the calls by their instruction pointer.
+ * nothing mapped around it. A random word of 32 bits may also point to what else is mapped, so that
+ * is not placed at random: heap, stacks and vdso are where they were in every other run.
  *
- * The notifier is a process that shares memory and descriptors, and is not traced.
+ * The calls of the script are made between write(-1, "BEGIN", 5) and write(-1, "END", 3). Before,
+ * the program says "ready" and waits until standard input ends: a tracer can attach then. The
+ * filter knows the calls by their instruction pointer.
+ *
+ * The notifier is a process that shares memory and descriptors, and is not traced. It ends with its
+ * parent.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -22,6 +26,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -47,6 +52,7 @@ struct patch {
 };
 
 static volatile int listener = -1;
+static pid_t tracee;
 static const char *script, *end;
 
 extern char after_call[];
@@ -139,6 +145,9 @@ static int answer(void *unused)
 
 	(void)unused;
 	raw_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0);
+	/* That comes too late for a death before it. */
+	if (raw_call(SYS_getppid, 0, 0, 0) != tracee)
+		raw_call(SYS_exit_group, 1, 0, 0);
 	while (listener < 0)
 		raw_call(SYS_sched_yield, 0, 0, 0);
 	while (at < end) {
@@ -164,6 +173,28 @@ static int answer(void *unused)
 	return 0;
 }
 
+/* Begin anew, with nothing placed at random. */
+static int place(char **argv)
+{
+	int persona = personality(0xffffffff);
+
+	if (persona & ADDR_NO_RANDOMIZE)
+		return 0;
+	personality(persona | ADDR_NO_RANDOMIZE);
+	/* A container may forbid it. */
+	if (!(personality(0xffffffff) & ADDR_NO_RANDOMIZE))
+		return -1;
+	return execv("/proc/self/exe", argv);
+}
+
+/* Map memory where nothing is: not even a heap, which MAP_FIXED would take away. */
+static void *map(unsigned long address, size_t size, int protection, int flags, int file)
+{
+	void *at = (void *)address;
+
+	return mmap(at, size, protection, MAP_PRIVATE | MAP_FIXED_NOREPLACE | flags, file, 0);
+}
+
 static int install(void)
 {
 	struct sock_filter filter[] = {
@@ -182,22 +213,24 @@ static int install(void)
 
 int main(int argc, char **argv)
 {
-	int file = argc == 2 ? open(argv[1], O_RDONLY) : -1;
-	struct stat status;
 	char *stack, end_of_input;
+	struct stat status;
 	const char *at;
-	int installed;
+	int file, installed;
 
+	if (place(argv))
+		return 7;
+	file = argc == 2 ? open(argv[1], O_RDONLY) : -1;
 	if (file < 0 || fstat(file, &status))
 		return 2;
-	script = mmap((void *)SCRIPT, status.st_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
+	script = map(SCRIPT, status.st_size, PROT_READ, 0, file);
 	close(file);
 	stack = mmap(0, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (script == MAP_FAILED || stack == MAP_FAILED ||
-	    mmap((void *)ARENA, ARENA_SIZE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+	    map(ARENA, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS, -1) == MAP_FAILED)
 		return 3;
 	end = script + status.st_size;
+	tracee = getpid();
 	if (clone(answer, stack + STACK_SIZE - 64, CLONE_VM | CLONE_FILES | SIGCHLD, 0) < 0)
 		return 4;
 	installed = install();
