@@ -43,6 +43,7 @@ __all__ = [
     "FIELDS",
     "INJECTED",
     "LAYOUT",
+    "MARK",
     "MAX_STRINGS",
     "RECORD_SIZE",
     "RETURNED",
@@ -91,6 +92,8 @@ INJECTED: Final = 1 << 7
 RETURNED: Final = 1 << 8
 #: Flag: Python answered the stop; its observers have heard of it.
 BY_PYTHON: Final = 1 << 9
+#: Flag, in the ring alone: this is no call, but the place of a stop that is told of in its order.
+MARK: Final = 1 << 10
 
 #: So many arguments of one call can be captured, each up to PATH_MAX.
 MAX_STRINGS: Final = 3
@@ -215,6 +218,12 @@ class Batch:
                 (first, second, third, fourth, fifth, sixth),
                 result, flags, ip, sp, strings,
             )  # fmt: skip
+
+    def parts(self, length: int) -> Iterator[Batch]:
+        """Divide into batches of at most ``length`` records."""
+        size = length * RECORD_SIZE
+        for start in range(0, len(self._data), size):
+            yield Batch(self._data[start : start + size], self._strings, self._known)
 
     def strings_at(self, index: int) -> Mapping[int, bytes]:
         """Tell what the arguments of one record pointed to, by position."""

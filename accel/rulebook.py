@@ -123,9 +123,14 @@ class RuleBook:
             rules += self._observed(self.mask)
         return Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS), self._always)
 
+    @property
+    def defers(self) -> bool:
+        """Whether records are enough for all who observe calls."""
+        return bool(self._observers) and all(isinstance(o, RecordObserver) for o in self._observers)
+
     def _observed(self, mask: SyscallMask) -> list[Rule]:
         """Tell apart the calls whose records say enough to all who observe calls."""
-        if not self._observers or not all(isinstance(o, RecordObserver) for o in self._observers):
+        if not self.defers:
             return [Rule(mask, observed=True)]
         observers = cast("list[RecordObserver]", self._observers)
         recorded = SyscallMask.of(
@@ -167,8 +172,12 @@ class RuleBook:
         for observer in self._observers:
             observer(stop)
         if not isinstance(stop, (SyscallEntryStop, SyscallExitStop)):
-            for observer in self._event_observers:
-                observer(stop)
+            self.tell_of_event(stop)
+
+    def tell_of_event(self, stop: Stop) -> None:
+        """Tell those who want to hear of no call."""
+        for observer in self._event_observers:
+            observer(stop)
 
 
 def mask_of(mask: SyscallMask | str) -> SyscallMask:

@@ -25,7 +25,7 @@ from accel.policy import ExitHandler, HandlerPolicy
 from accel.records import Sink
 from accel.result import CallStatistics, Result, Statistics
 from accel.rulebook import RuleBook, WhenFull, compiled_handler, mask_of
-from accel.stops import Stop, SyscallExitStop
+from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 from accel.tracing_thread import TracingThread
 from bpf.value import replace
 
@@ -329,14 +329,18 @@ class Tracer:
 
     @property
     def _teller(self) -> Observer:
-        return self._book.tell if self._recorder is None else self._tell_in_order
+        defers = self._recorder is not None and self._book.defers
+        return self._tell_in_order if defers else self._book.tell
 
     def _tell_in_order(self, stop: Stop, /) -> None:
+        """Tell observers that take records of everything in its order, and from one thread."""
         assert self._recorder is not None
-        # An observer that takes records hears of everything in its order, and from one thread.
-        with self._recorder.lock:
-            self._recorder.drain()
-            self._book.tell(stop)
+        if isinstance(stop, (SyscallEntryStop, SyscallExitStop)):
+            # Its memory can be read now, and only now.
+            self._recorder.tell_now(lambda: self._book.tell(stop))
+        else:
+            self._recorder.tell_later(stop)
+            self._book.tell_of_event(stop)
 
     def run(self, timeout: float | None = None) -> Result:
         """Run the command to the end of its last process; return how it ended.

@@ -19,7 +19,8 @@ from typing import Final, TypeAlias
 from accel._kernel import machine_code
 from accel.errors import SetupError
 from accel.mechanisms import loop_cache, twin_loop
-from accel.mechanisms.stop_tables import EXCEPTION, RETURNED, StopTables
+from accel.mechanisms.ring import RETURNED, RUNNING
+from accel.mechanisms.stop_tables import EXCEPTION, StopTables
 
 __all__ = ["LoopChoice", "NextChange"]
 
@@ -122,6 +123,7 @@ def _callable(code: bytes) -> NextChange:
 
     def next_change(tables: StopTables) -> int:
         control = tables.control.address
+        tables.control.view[RETURNED] = RUNNING
         function(control + 8 * RETURNED, control + 8 * EXCEPTION, control)
         change = tables.control.view[RETURNED]
         if change < 0:

@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from accel.mechanisms.ring import Ring
-from accel.records import CAPTURED, ENTERED, RECORD_SIZE, Batch, Sink
+from accel.mechanisms.contract import RecordObserver
+from accel.mechanisms.ring import RETURNED, RUNNING, Ring
+from accel.records import CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Sink
+from accel.stops import Stop
 
 __all__ = ["Recorder"]
 
 #: How long a record waits in the ring at most, unless its sink is slow.
 _DRAIN_SECONDS: Final = 0.05
+#: How much a sink that is an observer is given at a time, and how long it then makes way.
+_RECORDS_AT_A_TIME: Final = 16
+_GIVE_WAY_SECONDS: Final = 0.00005
 _RECORD_WORDS: Final = RECORD_SIZE // 8
 _ENTERED_NS, _IDENTITY, _FLAGS = 0, 2, 12
+#: A record that only stands for a stop.
+_MARK: Final = struct.pack("<16Q", *(MARK if word == _FLAGS else 0 for word in range(16)))
 
 
 class Recorder:
@@ -38,9 +48,13 @@ class Recorder:
         self.lost = 0
         self._sinks = list(sinks)
         #: Whether calls that Python answers are to be recorded: observers have heard of these.
-        self.wants_all = any(not _observes(sink) for sink in self._sinks)
+        self.wants_all = any(not isinstance(sink, RecordObserver) for sink in self._sinks)
         #: Strings of calls that have begun, until these have ended: by tid and time of entry.
         self._known: dict[tuple[int, int], Mapping[int, bytes]] = {}
+        #: What stands behind the marks in the ring.
+        self._stops: deque[Stop] = deque()
+        #: Whether the tracing thread waits for the lock.
+        self._is_urgent = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="accel-record", daemon=True)
 
@@ -72,7 +86,43 @@ class Recorder:
         """Hand every record that was written before this call to the sinks."""
         with self.lock:
             for piece in self.ring.pieces():
-                self._deliver(piece)
+                for records, stop in self._parts(piece):
+                    if len(records):
+                        self._deliver(records)
+                    if stop is not None:
+                        self._tell(stop)
+
+    def tell_later(self, stop: Stop) -> None:
+        """Let the sinks that are observers hear of a stop that is no call's, in its order."""
+        if self.ring.is_full:
+            self.drain()
+        self._stops.append(stop)
+        self.ring.append(_MARK)
+
+    def tell_now(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` when everything before has been told; in the tracing thread."""
+        self._is_urgent = True
+        with self.lock:
+            self._is_urgent = False
+            self.drain()
+            tell()
+
+    def _parts(self, piece: memoryview) -> Iterator[tuple[memoryview, Stop | None]]:
+        """Divide a piece of the ring at its marks."""
+        start = 0
+        if self._stops:
+            flags = piece.cast("Q")[_FLAGS::_RECORD_WORDS].tolist()
+            for index, flag in enumerate(flags):
+                if flag & MARK:
+                    records = piece[start * RECORD_SIZE : index * RECORD_SIZE]
+                    yield records, self._stops.popleft()
+                    start = index + 1
+        yield piece[start * RECORD_SIZE :], None
+
+    def _tell(self, stop: Stop) -> None:
+        for sink in tuple(self._sinks):
+            if isinstance(sink, RecordObserver):
+                self._guard(sink, lambda sink=sink: sink(stop))  # type: ignore[misc]  # mypy infers no default
 
     def _deliver(self, piece: memoryview) -> None:
         strings = self.ring.strings.bytes
@@ -85,7 +135,7 @@ class Recorder:
                 self._known[_key(words, index)] = whole.strings_at(index)
         ended = Batch(_without(piece, begun), strings, self._known) if begun else whole
         for sink in tuple(self._sinks):
-            batch = whole if _observes(sink) else ended
+            batch = whole if isinstance(sink, RecordObserver) else ended
             if len(batch):
                 self._write(sink, batch)
         if self._known:
@@ -94,13 +144,31 @@ class Recorder:
                     self._known.pop(_key(words, index), None)
 
     def _write(self, sink: Sink, batch: Batch) -> None:
+        if not isinstance(sink, RecordObserver):
+            self._guard(sink, lambda: sink.write(batch), len(batch))
+            return
+        # It works in Python, for long, and the tracing thread may want the interpreter meanwhile.
+        for part in batch.parts(_RECORDS_AT_A_TIME):
+            self._guard(sink, lambda part=part: sink.write(part), len(part))  # type: ignore[misc]  # as above
+            self._give_way()
+
+    def _guard(self, sink: Sink, work: Callable[[], None], records: int = 0) -> None:
         try:
-            sink.write(batch)
+            work()
         except Exception as error:  # noqa: BLE001 - sinks are the user's
             self.error = self.error or error
-            self.lost += len(batch)
-            self._sinks.remove(sink)
-            self._sinks.append(_Lost(self))
+            self.lost += records
+            if sink in self._sinks:
+                self._sinks[self._sinks.index(sink)] = _Lost(self)
+
+    def _give_way(self) -> None:
+        """Let the tracing thread have the interpreter: Python would hand it over after 5 ms."""
+        if (
+            not self._is_urgent
+            and threading.current_thread() is self._thread
+            and self.ring.control.view[RETURNED] != RUNNING
+        ):
+            time.sleep(_GIVE_WAY_SECONDS)
 
 
 class _Lost:
@@ -115,11 +183,6 @@ class _Lost:
 
     def close(self) -> None:
         """Do nothing."""
-
-
-def _observes(sink: Sink) -> bool:
-    """Whether a sink is an observer, too: it wants beginnings, and hears of the rest by itself."""
-    return callable(sink)
 
 
 def _key(words: memoryview, index: int) -> tuple[int, int]:

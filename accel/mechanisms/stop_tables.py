@@ -66,8 +66,8 @@ TABLES: Final = 21
 INFO: Final = 32
 #: The value that a function of the user's returned.
 NEW_VALUE: Final = 80
-#: What the compiled loop returned, and where numba would put an exception: it raises none.
-RETURNED, EXCEPTION = 81, 82
+#: 81 is RETURNED, see ring. Where numba would put an exception: the loop raises none.
+EXCEPTION: Final = 82
 #: A page and more that functions of the user's read tracee memory into.
 _MEMORY_WORDS: Final = 512 + 64
 _CONTROL_WORDS: Final = 96
