@@ -17,19 +17,27 @@ __all__ = ["run"]
 
 _CALLS: Final = "openat"
 _STRACE: Final = "strace --seccomp-bpf"
-#: A third of strace's overhead, also where every call is printed.
-_LIMIT: Final = Limit(1 / 3, _STRACE, overhead=True)
+_TRACE: Final = "accel trace"
+_LIBRARY: Final = "accel library, SKIPEXIT"
+#: Of strace's overhead: a third where most of it is stops, also where every call is printed.
+#: Compilers and interpreters lose more by what a stop throws out of their caches, whoever stops
+#: them, and start many processes.
+_THIRD: Final = Limit(1 / 3, _STRACE, overhead=True)
+_ALL: Final = Limit(1, _STRACE, overhead=True)
+_LIMITS: Final = {
+    "find": {_TRACE: _THIRD, _LIBRARY: _THIRD},
+    "tar": {_TRACE: _THIRD, _LIBRARY: _THIRD},
+    "gcc": {_LIBRARY: _ALL},
+    "python": {_TRACE: _ALL, _LIBRARY: _ALL},
+}
 
 
 def run(name: str, settings: Settings) -> Comparison:
     """Run one program under every subject; raise Missing if it is not installed."""
     with real_program(name, settings) as task:
         # Of small inputs most is the start of the tracer.
-        limit = None if settings.quick or name == "true" else _LIMIT
-        contestants = [
-            Contestant(subject, task, limit if subject.name.startswith("accel") else None)
-            for subject in _SUBJECTS
-        ]
+        limits = {} if settings.quick else _LIMITS.get(name, {})
+        contestants = [Contestant(subject, task, limits.get(subject.name)) for subject in _SUBJECTS]
         return compare(name, contestants, settings)
 
 
@@ -43,8 +51,8 @@ def _skip_exit(tracer: Tracer) -> None:
 
 _SUBJECTS: Final[tuple[Subject, ...]] = (
     Wrapper("native"),
-    accel_trace("accel trace", _CALLS),
-    Library("accel library, SKIPEXIT", _skip_exit),
+    accel_trace(_TRACE, _CALLS),
+    Library(_LIBRARY, _skip_exit),
     strace("strace", _CALLS),
     strace(_STRACE, _CALLS, "--seccomp-bpf"),
 )
