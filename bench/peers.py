@@ -23,5 +23,5 @@ def peers(call: str, number: str, answer: str) -> Iterator[Wrapper]:
     if answer != "skipcall":
         # Beside the interpreter, as pip installs it; named like Linux's own.
         script = shutil.which("strace.py", path=Path(sys.executable).parent) or "strace.py"
-        options = ("--quiet", "--no-stdout", "-o", os.devnull, "-e", call)
+        options = ("--quiet", "-o", os.devnull, "-e", call)
         yield Wrapper("python-ptrace, strace.py", (sys.executable, script, *options, "--"))

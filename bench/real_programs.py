@@ -27,7 +27,6 @@ _ALL: Final = Limit(1, _STRACE, overhead=True)
 _LIMITS: Final = {
     "find": {_TRACE: _THIRD, _LIBRARY: _THIRD},
     "tar": {_TRACE: _THIRD, _LIBRARY: _THIRD},
-    "gcc": {_LIBRARY: _ALL},
     "python": {_TRACE: _ALL, _LIBRARY: _ALL},
 }
 
