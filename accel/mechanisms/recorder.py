@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final
 
 from accel.mechanisms.contract import RecordObserver
@@ -122,7 +123,7 @@ class Recorder:
     def _tell(self, stop: Stop) -> None:
         for sink in tuple(self._sinks):
             if isinstance(sink, RecordObserver):
-                self._guard(sink, lambda sink=sink: sink(stop))  # type: ignore[misc]  # mypy infers no default
+                self._guard(sink, partial(sink, stop))
 
     def _deliver(self, piece: memoryview) -> None:
         strings = self.ring.strings.bytes
@@ -145,11 +146,11 @@ class Recorder:
 
     def _write(self, sink: Sink, batch: Batch) -> None:
         if not isinstance(sink, RecordObserver):
-            self._guard(sink, lambda: sink.write(batch), len(batch))
+            self._guard(sink, partial(sink.write, batch), len(batch))
             return
         # It works in Python, for long, and the tracing thread may want the interpreter meanwhile.
         for part in batch.parts(_RECORDS_AT_A_TIME):
-            self._guard(sink, lambda part=part: sink.write(part), len(part))  # type: ignore[misc]  # as above
+            self._guard(sink, partial(sink.write, part), len(part))
             self._give_way()
 
     def _guard(self, sink: Sink, work: Callable[[], None], records: int = 0) -> None:

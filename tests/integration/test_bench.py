@@ -95,9 +95,10 @@ def test_the_kernel_counts_the_same_stops(quick: tuple[dict[str, Any], str]) -> 
         for entry in each["measured"]
         if entry["own_stops"] is not None
     ]
-    assert len(told) == 3 + 2 + 5  # the library in one-call, unselected-*, and the real programs
+    # The library in one-call, unselected-*, the real programs, trees and parallel.
+    assert len(told) == 4 + 2 + 5 + 2 + 1
     assert all(kernel == own for kernel, own in told)
-    assert "own count is the same in 10 of 10" in text
+    assert "own count is the same in 14 of 14" in text
 
 
 def test_the_filter_takes_fewer_stops_than_a_trace_of_everything(
