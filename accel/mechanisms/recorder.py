@@ -7,8 +7,6 @@ behind and the ring is full, the tracing thread helps, and the tracees wait; not
 from __future__ import annotations
 
 import contextlib
-import os
-import struct
 import threading
 import time
 from collections import deque
@@ -18,6 +16,7 @@ from typing import Final
 
 from accel.mechanisms.contract import RecordObserver
 from accel.mechanisms.ring import RETURNED, RUNNING, Ring
+from accel.mechanisms.stop_tables import ENTERED_NS, FLAGS, IDENTITY, RECORD_WORDS
 from accel.records import CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Sink
 from accel.stops import Stop
 
@@ -28,14 +27,12 @@ _DRAIN_SECONDS: Final = 0.05
 #: How much a sink that is an observer is given at a time, and how long it then makes way.
 _RECORDS_AT_A_TIME: Final = 16
 _GIVE_WAY_SECONDS: Final = 0.00005
-_RECORD_WORDS: Final = RECORD_SIZE // 8
-_ENTERED_NS, _IDENTITY, _FLAGS = 0, 2, 12
 #: A record that only stands for a stop.
-_MARK: Final = struct.pack("<16Q", *(MARK if word == _FLAGS else 0 for word in range(16)))
+_MARK: Final = MARK.to_bytes(8, "little").rjust(8 * (FLAGS + 1), b"\0").ljust(RECORD_SIZE, b"\0")
 
 
 class Recorder:
-    """The reader of a ring; ``lock`` is held while sinks are at work.
+    """The reader of a ring.
 
     Sinks that are observers get also the beginnings of calls. A sink that raises gets no more
     records: ``error`` is what it raised, ``lost`` how many records no longer reached it. The
@@ -44,7 +41,6 @@ class Recorder:
 
     def __init__(self, ring: Ring, sinks: Iterable[Sink]) -> None:
         self.ring = ring
-        self.lock = threading.RLock()
         self.error: Exception | None = None
         self.lost = 0
         self._sinks = list(sinks)
@@ -54,7 +50,8 @@ class Recorder:
         self._known: dict[tuple[int, int], Mapping[int, bytes]] = {}
         #: What stands behind the marks in the ring.
         self._stops: deque[Stop] = deque()
-        #: Whether the tracing thread waits for the lock.
+        #: Held while sinks are at work; and whether the tracing thread waits for it.
+        self._lock = threading.RLock()
         self._is_urgent = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="accel-record", daemon=True)
@@ -69,7 +66,7 @@ class Recorder:
         if self._thread.ident is not None:
             self._thread.join()
         self.drain()
-        with self.lock:
+        with self._lock:
             for sink in self._sinks:
                 try:
                     sink.close()
@@ -78,14 +75,12 @@ class Recorder:
             self._sinks.clear()
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, os.sched_getaffinity(os.getpid()))
         while not self._closing.wait(_DRAIN_SECONDS):
             self.drain()
 
     def drain(self) -> None:
         """Hand every record that was written before this call to the sinks."""
-        with self.lock:
+        with self._locked():
             for piece in self.ring.pieces():
                 for records, stop in self._parts(piece):
                     if len(records):
@@ -102,17 +97,27 @@ class Recorder:
 
     def tell_now(self, tell: Callable[[], None]) -> None:
         """Call ``tell`` when everything before has been told; in the tracing thread."""
-        self._is_urgent = True
-        with self.lock:
-            self._is_urgent = False
+        with self._locked():
             self.drain()
             tell()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock; while the tracing thread waits for it, the draining one hurries."""
+        self._is_urgent |= not self._is_draining_thread
+        with self._lock:
+            self._is_urgent &= self._is_draining_thread
+            yield
+
+    @property
+    def _is_draining_thread(self) -> bool:
+        return threading.current_thread() is self._thread
 
     def _parts(self, piece: memoryview) -> Iterator[tuple[memoryview, Stop | None]]:
         """Divide a piece of the ring at its marks."""
         start = 0
         if self._stops:
-            flags = piece.cast("Q")[_FLAGS::_RECORD_WORDS].tolist()
+            flags = piece.cast("Q")[FLAGS::RECORD_WORDS].tolist()
             for index, flag in enumerate(flags):
                 if flag & MARK:
                     records = piece[start * RECORD_SIZE : index * RECORD_SIZE]
@@ -128,7 +133,7 @@ class Recorder:
     def _deliver(self, piece: memoryview) -> None:
         strings = self.ring.strings.bytes
         words = piece.cast("Q")
-        flags = words[_FLAGS::_RECORD_WORDS].tolist()
+        flags = words[FLAGS::RECORD_WORDS].tolist()
         begun = [index for index, flag in enumerate(flags) if flag & ENTERED]
         whole = Batch(piece, strings, self._known)
         for index in begun:
@@ -166,7 +171,7 @@ class Recorder:
         """Let the tracing thread have the interpreter: Python would hand it over after 5 ms."""
         if (
             not self._is_urgent
-            and threading.current_thread() is self._thread
+            and self._is_draining_thread
             and self.ring.control.view[RETURNED] != RUNNING
         ):
             time.sleep(_GIVE_WAY_SECONDS)
@@ -187,8 +192,8 @@ class _Lost:
 
 
 def _key(words: memoryview, index: int) -> tuple[int, int]:
-    at = index * _RECORD_WORDS
-    return words[at + _IDENTITY] & 0xFFFF_FFFF, words[at + _ENTERED_NS]
+    at = index * RECORD_WORDS
+    return words[at + IDENTITY] & 0xFFFF_FFFF, words[at + ENTERED_NS]
 
 
 def _without(piece: memoryview, begun: list[int]) -> memoryview:

@@ -15,7 +15,7 @@ from accel._kernel import ptrace
 from accel._kernel.words import Words
 from accel.abi import Abi
 from accel.decision import Answer
-from accel.mechanisms.ring import Ring
+from accel.mechanisms.ring import CONTROL_WORDS, Ring
 from accel.records import ABIS, RECORD_SIZE
 from accel.result import CallCounter
 
@@ -70,7 +70,6 @@ NEW_VALUE: Final = 80
 EXCEPTION: Final = 82
 #: A page and more that functions of the user's read tracee memory into.
 _MEMORY_WORDS: Final = 512 + 64
-_CONTROL_WORDS: Final = 96
 QUEUE_LENGTH: Final = 4096
 
 _ACTIONS: Final = {0: INSPECT, 1: RESUME, 3: SKIP}
@@ -89,7 +88,7 @@ class StopTables:
         ring: Ring | None = None,
         captures: Mapping[tuple[Abi, int], int] | None = None,
     ) -> None:
-        self.control = ring.control if ring is not None else Words(_CONTROL_WORDS)
+        self.control = ring.control if ring is not None else Words(CONTROL_WORDS)
         self.tracees = Words(RECORD_WORDS * _PID_MAX_LIMIT)
         self.answers = Words(ANSWER_WORDS * _RET_DATA_VALUES)
         self.counters = Words(len(ABIS) * MAX_NUMBER * COUNTER_WORDS)
