@@ -69,6 +69,7 @@ class Placement:
         self._beat = (0, 0)
         self._not_before = 0
         self._released = threading.Event()
+        self._watcher: threading.Thread | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -124,7 +125,10 @@ class Placement:
 
     def _together_for_now(self, tids: list[int]) -> None:
         if self._together(tids):
-            threading.Thread(target=self._watch, name="accel-placement", daemon=True).start()
+            self._watcher = threading.Thread(
+                target=self._watch, name="accel-placement", daemon=True
+            )
+            self._watcher.start()
 
     def _together(self, tids: list[int]) -> bool:
         with self._lock, contextlib.suppress(OSError):
@@ -158,6 +162,12 @@ class Placement:
             for tid in self._before:
                 self._restore(tid)
             self._released.set()
+
+    def close(self) -> None:
+        """Release, and leave no thread behind; in the tracing thread."""
+        self.release()
+        if self._watcher is not None:
+            self._watcher.join()
 
     def _restore(self, tid: int) -> None:
         with contextlib.suppress(OSError):  # It has ended.

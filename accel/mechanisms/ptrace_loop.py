@@ -134,6 +134,7 @@ class PtraceLoop(abc.ABC):
 
     def close(self) -> None:
         """Hand over what was recorded; nothing is traced any more."""
+        self.placement.close()
         if self.recorder is not None:
             self.recorder.close()
 
