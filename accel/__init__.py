@@ -6,7 +6,7 @@ are drawn as a tree in ``accel.errors``; what the kernel can report is listed in
 """
 
 from accel.abi import Abi
-from accel.arguments import arg
+from accel.arguments import arg, result
 from accel.call import Call
 from accel.decision import Decision
 from accel.errors import (
@@ -19,7 +19,7 @@ from accel.errors import (
     TraceeDied,
 )
 from accel.mask import SyscallMask
-from accel.result import CallStatistics, Result, Statistics
+from accel.results import CallStatistics, Result, Statistics
 from accel.stops import (
     EventStop,
     Exited,
@@ -57,4 +57,5 @@ __all__ = [
     "TraceeDied",
     "Tracer",
     "arg",
+    "result",
 ]

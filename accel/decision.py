@@ -63,9 +63,13 @@ class Decision:
         return cls(start=False, call=True, exit=False)
 
     @classmethod
-    def emulate(cls) -> Decision:
-        """Stop once, instead of the call (6, PTRACE_SYSEMU: one stop)."""
-        return cls(start=False, call=False, exit=True)
+    def emulate(cls, value: int = -_errno.ENOSYS) -> Decision:
+        """Stop once, instead of the call (6, PTRACE_SYSEMU: one stop).
+
+        That stop is told as the call's exit, and its handlers say what it returns; if they keep
+        silent it returns ``value``, as the kernel has it.
+        """
+        return cls(start=False, call=False, exit=True, value=value)
 
     @classmethod
     def nullify(cls, errno: int = 0) -> Decision:
@@ -92,6 +96,8 @@ class Decision:
         ]
         if name == "nullify":
             return f"nullify({_error_name(-(self.value or 0))})" if self.value else "nullify()"
+        if name == "emulate" and self.value not in (None, -_errno.ENOSYS):
+            return f"emulate({self.value})"
         if name != "skip":
             return f"{name}()"
         value = self.value or 0

@@ -38,6 +38,11 @@ _WATCHED: Final = 0xFFFE
 #: A child made with CLONE_UNTRACED keeps the filter, but has no tracer to answer its calls.
 _CLONE_UNTRACED: Final = bpf.Condition(0, "==", 0x0080_0000, 0x0080_0000, 32)
 
+#: What replaces the program, and with it everything that the arguments point to.
+_EXECUTING: Final = ("execve", "execveat")
+#: Numbers below this are calls, of some kernel.
+_NUMBERS: Final = 1024
+
 _ABIS: Final = {Abi.X86_64: bpf.Arch.X86_64, Abi.I386: bpf.Arch.I386}
 
 _COMPARE: Final[Mapping[str, Callable[[int, int], bool]]] = {
@@ -77,11 +82,15 @@ class Rule:
     compiled: Compiled | None = None
     #: Whether records are enough for all who observe calls.
     recorded: bool = False
+    #: Whether its calls stop at their exit by an exit event, which needs no filter.
+    by_event: bool = False
 
     @property
     def action(self) -> bpf.Action | None:
         """The filter's own answer, where it can give it; None if the call must stop."""
         decision = self.decision
+        if self.by_event:
+            return bpf.Action.allow()
         if decision is None:
             return None
         if decision.start and self.observed:
@@ -103,17 +112,47 @@ class Plan:
     """The rules of a run, in order; ``watched`` calls are blind spots to report, not to trace.
 
     ``always`` are calls that stop before the rules are asked, whatever these say: the mechanism has
-    something to do there.
+    something to do there. ``notes`` say what could not be had as it was asked for.
     """
 
     rules: tuple[Rule, ...]
     watched: SyscallMask = SyscallMask.none()
     always: SyscallMask = SyscallMask.none()
+    #: The mechanism that answers stops, and the one of the rules that are ``by_event``.
+    mechanism: str = "seccomp-trace"
+    exit_event: str = ""
+    notes: tuple[str, ...] = ()
+
+    def exit_selections(self) -> list[bpf.ExitSelection]:
+        """List the calls that are to stop at their exit, for the kernel to select them.
+
+        Conditions on arguments are among it, for who can compare them there.
+        """
+        return [one for abi in _ABIS for one in self._exit_selections(abi)]
+
+    def _exit_selections(self, abi: Abi) -> Iterator[bpf.ExitSelection]:
+        executing = {abi.numbers[name] for name in _EXECUTING}
+        decided: set[int] = set()
+        for rule in self.rules:
+            numbers = rule.mask.numbers(abi) - decided
+            if rule.mask.holds_unnamed:
+                numbers |= set(range(_NUMBERS)) - set(abi.names) - decided
+            if not rule.where.all:
+                decided |= numbers
+            if not rule.by_event:
+                continue
+            result = tuple(
+                bpf.ResultCondition(one.operator, one.value) for one in rule.where.results
+            )
+            # One that succeeds leaves no arguments, and is told as an event.
+            failing = (*result, bpf.ResultCondition("!=", 0))
+            for part, condition in ((numbers - executing, result), (numbers & executing, failing)):
+                for chosen, arguments in _by_conditions(rule, abi, part):
+                    yield bpf.ExitSelection(_ABIS[abi], chosen, condition, arguments)
 
     def compile(self) -> bpf.Program:
         """Compile the filter; raise FilterError if it does not fit, MaskError if it is empty."""
-        if not any(rule.mask for rule in self.rules):
-            raise MaskError("no system call is selected", hint="name one: -e trace=openat")
+        self.check()
         try:
             return bpf.compile(
                 {arch: list(self._filter_rules(abi)) for abi, arch in _ABIS.items()},
@@ -126,13 +165,18 @@ class Plan:
         except bpf.CompileError as error:
             raise FilterError(str(error), hint="select fewer calls or conditions") from error
 
+    def check(self) -> None:
+        """Raise MaskError if nothing is selected."""
+        if not any(rule.mask for rule in self.rules):
+            raise MaskError("no system call is selected", hint="name one: -e trace=openat")
+
     def _action(self, index: int) -> bpf.Action:
         return self.rules[index].action or bpf.Action.trace(self.ret_data_of(index))
 
     def _default(self) -> bpf.Action:
         """Choose what unknown numbers get: ``all`` and complements select those, too."""
         for index, rule in enumerate(self.rules):
-            if rule.mask.holds_unnamed and not rule.where:
+            if rule.mask.holds_unnamed and not rule.where.all:
                 return self._action(index)
         return bpf.Action.allow()
 
@@ -146,7 +190,7 @@ class Plan:
         for index, rule in enumerate(self.rules):
             numbers = rule.mask.numbers(abi) - decided
             action = self._action(index)
-            if rule.where:
+            if rule.where.all:
                 yield from _conditional_rules(rule, abi, numbers, action)
                 continue
             decided |= numbers
@@ -189,6 +233,23 @@ def _conditional_rules(
         lowered = [_lower(condition, abi, number) for condition in rule.where.all]
         for alternative in itertools.product(*lowered):
             yield bpf.Rule(number, action, tuple(itertools.chain(*alternative)))
+
+
+def _by_conditions(
+    rule: Rule, abi: Abi, numbers: AbstractSet[int]
+) -> Iterator[tuple[frozenset[int], tuple[bpf.Condition, ...]]]:
+    """Divide calls by what the conditions on their arguments are lowered to."""
+    if not rule.where.all:
+        if numbers:
+            yield frozenset(numbers), ()
+        return
+    found: dict[tuple[bpf.Condition, ...], set[int]] = {}
+    for number in numbers:
+        lowered = [_lower(condition, abi, number) for condition in rule.where.all]
+        for alternative in itertools.product(*lowered):
+            found.setdefault(tuple(itertools.chain(*alternative)), set()).add(number)
+    for conditions, members in found.items():
+        yield frozenset(members), conditions
 
 
 def check(conditions: Conditions, mask: SyscallMask) -> None:

@@ -68,13 +68,15 @@ class HandlerPolicy:
             answer = self._loop_answer(index, rule, rule.mask - decided)
             if answer is not None:
                 answers[self.plan.ret_data_of(index)] = answer
-            if not rule.where:
+            if not rule.where.all:
                 decided |= rule.mask
         return answers
 
     def _loop_answer(self, index: int, rule: Rule, mask: SyscallMask) -> Answer | None:
         """Make the loop's answer to the calls of ``mask`` under a rule; None if it has none."""
         exits = [one for one in self.exit_rules if mask & one.mask]
+        if rule.decision is not None and rule.decision.combination in (4, 6):
+            return None  # Its only notification is an exit-stop, which Python makes.
         if self.calls_observed and not rule.recorded:
             return None
         if rule.handler is not None and rule.compiled is None:
@@ -90,6 +92,14 @@ class HandlerPolicy:
             entry=(entering.address, entering.state_address) if entering is not None else (0, 0),
             exit=(leaving.address, leaving.state_address) if leaving is not None else (0, 0),
         )
+
+    def tells_exit(self, number: int, returned: int) -> bool:
+        """Tell whether the exit of a call of a rule is to be told."""
+        return all(one.holds(returned) for one in self.plan.rules[number].where.results)
+
+    def is_by_event(self, number: int) -> bool:
+        """Tell whether the calls of a rule stop by an exit event."""
+        return self.plan.rules[number].by_event
 
     def decide(self, number: int, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop; return the decision and how many handlers ran."""
@@ -152,7 +162,7 @@ def _at_a_stop(decision: Decision, stop: SyscallEntryStop) -> Decision:
     """Read a decision as one that can be taken at a stop before the call."""
     if decision.call and not decision.exit:
         return Decision.resume()
-    if decision.value is not None:
+    if decision.value is not None and not decision.exit:
         return Decision.skip(decision.value)
     raise HandlerError(
         f"the handler of {stop.name} returned {decision}: the call has stopped already;"

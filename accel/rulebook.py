@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 import bpf
 from accel.abi import Abi
-from accel.arguments import Condition, Conditions
+from accel.arguments import AnyCondition, Conditions
+from accel.capabilities import check_decision
 from accel.decision import Decision
-from accel.errors import SetupError
+from accel.errors import MaskError, SetupError
 from accel.mask import SyscallMask
-from accel.mechanisms import Observer
+from accel.mechanism_choice import Choice, choose
+from accel.mechanisms import ExitEvents, Observer
 from accel.mechanisms.contract import RecordObserver
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.ring import Ring
@@ -39,8 +41,17 @@ class RuleBook:
     ``always`` are calls that stop whatever the rules say, see ``Plan``.
     """
 
-    def __init__(self, mask: SyscallMask | None, always: SyscallMask | None = None) -> None:
+    def __init__(
+        self,
+        mask: SyscallMask | None,
+        always: SyscallMask | None = None,
+        mechanism: str = "auto",
+        *,
+        attaches: bool = False,
+    ) -> None:
         self.mask = mask
+        self.mechanism = mechanism
+        self._attaches = attaches
         self._always = always or SyscallMask.none()
         self._rules: list[Rule] = []
         self._exit_rules: list[ExitRule] = []
@@ -50,6 +61,7 @@ class RuleBook:
         #: What came of it, until something is added.
         self._plan: Plan | None = None
         self._program: bpf.Program | None = None
+        self._mechanisms: Choice | None = None
         self._exits_observed = False
         self._captures_strings = False
         self._drops = False
@@ -59,17 +71,32 @@ class RuleBook:
     def add(
         self,
         mask: SyscallMask | str,
-        where: Condition | Conditions | None,
+        where: AnyCondition | None,
         *,
         decision: Decision | None = None,
         handler: EntryHandler | None = None,
         compiled: Compiled | None = None,
     ) -> None:
-        """Add a rule; raise MaskError if its conditions do not fit its calls."""
+        """Add a rule.
+
+        Raise MaskError if its conditions do not fit its calls, SetupError for what the mechanism
+        does not offer.
+        """
         self._plan = self._program = None
         selected = mask_of(mask)
-        conditions = Conditions((where,)) if isinstance(where, Condition) else where or Conditions()
+        conditions = Conditions.of(where)
         check(conditions, selected)
+        if decision is not None:
+            check_decision(self.mechanism, decision)
+        elif self.mechanism.startswith("exit-event"):
+            raise SetupError(
+                "exit-event has no stop before a call", hint="use on_exit, or mechanism auto"
+            )
+        if conditions.results and decision != Decision.exit_only():
+            raise MaskError(
+                f"{conditions}: before a call there is no result",
+                hint="such a condition goes with Decision.exit_only()",
+            )
         seen = selected & self.mask if self.mask is not None else SyscallMask.none()
         for part, observed in ((seen, True), (selected - seen, False)):
             if part:
@@ -118,10 +145,21 @@ class RuleBook:
 
     def _planned(self) -> Plan:
         rules = list(self._rules)
-        rules += [Rule(one.mask, observed=True) for one in self._exit_rules]
+        for one in self._exit_rules:
+            rules.append(Rule(one.mask - _decided(rules), observed=True))
         if self.mask is not None:
-            rules += self._observed(self.mask)
-        return Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS), self._always)
+            rules += self._observed(self.mask - _decided(rules))
+        rules = [rule for rule in rules if rule.mask]
+        draft = Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS), self._always)
+        self._mechanisms = choose(draft, self.mechanism, attaches=self._attaches)
+        return self._mechanisms.plan
+
+    @property
+    def exit_events(self) -> ExitEvents | None:
+        """What stops calls at their exit, of the plan as it is; None if nothing does."""
+        _ = self.plan
+        assert self._mechanisms is not None
+        return self._mechanisms.exit_events
 
     @property
     def defers(self) -> bool:
@@ -138,8 +176,7 @@ class RuleBook:
             for abi, number in mask
             if all(one.takes_records_of(abi, abi.call_name(number)) for one in observers)
         )
-        parts = (Rule(recorded, observed=True, recorded=True), Rule(mask - recorded, observed=True))
-        return [rule for rule in parts if rule.mask]
+        return [Rule(recorded, observed=True, recorded=True), Rule(mask - recorded, observed=True)]
 
     def policy(self, plan: Plan) -> HandlerPolicy:
         """Make the answers of one run."""
@@ -178,6 +215,15 @@ class RuleBook:
         """Tell those who want to hear of no call."""
         for observer in self._event_observers:
             observer(stop)
+
+
+def _decided(rules: Iterable[Rule]) -> SyscallMask:
+    """Tell which calls no later rule is asked about."""
+    decided = SyscallMask.none()
+    for rule in rules:
+        if not rule.where.all:
+            decided |= rule.mask
+    return decided
 
 
 def mask_of(mask: SyscallMask | str) -> SyscallMask:

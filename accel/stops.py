@@ -139,6 +139,9 @@ class SyscallExitStop(_OfCall):
     injected: bool = False
     #: strace's line, in snapshots.
     text: str = ""
+    #: Whether this is all that is told of the call: there was no stop before it, and its arguments
+    #: are those it left.
+    alone: bool = False
 
     @property
     def error(self) -> str | None:

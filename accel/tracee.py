@@ -26,18 +26,32 @@ class PendingCall:
 
     __slots__ = ("call", "decision", "entered_ns", "flags", "rule", "strings")
 
-    def __init__(self, call: Call, decision: Decision, entered_ns: int) -> None:
+    def __init__(self, call: Call, decision: Decision, entered_ns: int, rule: int) -> None:
         self.call = call
         self.decision = decision
         self.entered_ns = entered_ns
-        #: What its record will say: rule, captured strings and flags.
-        self.rule = self.strings = self.flags = 0
+        #: The position of its rule in the plan.
+        self.rule = rule
+        #: What its record will say besides: captured strings and flags.
+        self.strings = self.flags = 0
 
 
 class Tracee:
     """A thread that this tracer attached to; the state between its stops."""
 
-    __slots__ = ("attaching", "pending", "pid", "started", "stop_number", "tid")
+    __slots__ = (
+        "armed",
+        "attaching",
+        "emulated",
+        "interrupted",
+        "pending",
+        "pid",
+        "repeats",
+        "signal_mask",
+        "started",
+        "stop_number",
+        "tid",
+    )
 
     def __init__(self, tid: int, pid: int, *, started: bool = True) -> None:
         self.tid = tid
@@ -47,6 +61,15 @@ class Tracee:
         #: True between PTRACE_SEIZE and the first stop of a thread that ran before.
         self.attaching = False
         self.pending: PendingCall | None = None
+        #: Whether exit events have been armed on it.
+        self.armed = False
+        #: The signals that it blocks, as bits, while some of them are unblocked for its tracer.
+        self.signal_mask: int | None = None
+        #: Under PTRACE_SYSEMU: whether the call that it makes next does not run; the call that it
+        #: was sent back to; and those it will be at again when its signal handlers have returned.
+        self.emulated = False
+        self.repeats: tuple[int, ...] | None = None
+        self.interrupted: list[tuple[int, ...]] = []
         #: Grows at every resumption: what was learnt at a stop is void after it.
         self.stop_number = 0
 

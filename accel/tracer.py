@@ -10,20 +10,29 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast, overload
 
 import bpf
 from accel.abi import Abi
-from accel.arguments import Condition, Conditions
+from accel.arguments import AnyCondition
+from accel.capabilities import MechanismName
 from accel.capture import Capture
 from accel.decision import Decision
 from accel.errors import AccelError, RecordingError, SetupError, TimeoutExpired
 from accel.launch import PIPE, Command, Redirection, current_signal_mask
 from accel.mask import SyscallMask
-from accel.mechanisms import Observer, PtraceSyscall, SeccompTrace
+from accel.mechanisms import (
+    ExitEvent,
+    Observer,
+    PtraceLoop,
+    PtraceSyscall,
+    SeccompTrace,
+    Sysemu,
+    attach,
+    start,
+)
 from accel.mechanisms.placement import PlacementName, calls_to_hide
-from accel.mechanisms.ptrace_loop import PtraceLoop
 from accel.mechanisms.recorder import Recorder
 from accel.plan import EntryHandler, Plan
 from accel.policy import ExitHandler, HandlerPolicy
 from accel.records import Sink
-from accel.result import CallStatistics, Result, Statistics
+from accel.results import CallStatistics, Result, Statistics
 from accel.rulebook import RuleBook, WhenFull, compiled_handler, mask_of
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 from accel.tracing_thread import TracingThread
@@ -40,8 +49,14 @@ Entry = TypeVar("Entry", bound=EntryHandler)
 Exit = TypeVar("Exit", bound=ExitHandler)
 S = TypeVar("S", bound=Sink)
 
-#: Decisions need a mechanism that offers their combination.
-_NOT_OFFERED = {4: "exit_only()", 6: "emulate()"}
+#: The mechanisms that install a filter.
+_FILTERS = ("auto", "seccomp-trace")
+_LOOPS: Mapping[str, type[PtraceLoop]] = {
+    "seccomp-trace": SeccompTrace,
+    "exit-event": ExitEvent,
+    "ptrace-syscall": PtraceSyscall,
+    "sysemu": Sysemu,
+}
 
 
 class Tracer:
@@ -57,7 +72,11 @@ class Tracer:
     ``input`` and ``capture_output`` those of ``subprocess.run``.
 
     With ``pid`` instead of ``argv`` it attaches to a running process: no filter can be installed
-    there, so every call stops twice; when the Tracer ends, the process runs on.
+    there, so every call stops twice, unless only exits are asked for; when the Tracer ends, the
+    process runs on.
+
+    ``mechanism`` says how stops are obtained (``accel.capabilities``): ``auto`` is a filter for
+    most rules, exit events for ``exit_only()``; ``plan`` tells what came of it.
 
     ``placement`` says where tracer and tracees run: ``auto`` keeps them on one CPU while stops are
     frequent and the tracees do not compete for it, which makes a stop several times cheaper, and
@@ -81,6 +100,7 @@ class Tracer:
         close_fds: bool = True,
         pass_fds: Sequence[int] = (),
         placement: PlacementName = "auto",
+        mechanism: MechanismName = "auto",
     ) -> None:
         if isinstance(argv, (str, bytes, os.PathLike)):
             raise TypeError("argv is a list of arguments, as ['ls', '/etc'], not one string")
@@ -101,8 +121,18 @@ class Tracer:
         self._signal_mask = current_signal_mask()
         self._streams = (stdin, stdout, stderr)
         self._input = input
-        self._placement = placement
-        self._book = RuleBook(self.mask, calls_to_hide(placement) if pid is None else None)
+        to_hide = calls_to_hide(placement)
+        # Where no call stops to be hidden, affinities must stay as they are.
+        is_hidden = pid is None and not mechanism.startswith("exit-event")
+        self._placement: PlacementName = (
+            "none" if placement == "auto" and not is_hidden else placement
+        )
+        self._book = RuleBook(
+            self.mask,
+            to_hide if pid is None and mechanism in _FILTERS else None,
+            mechanism,
+            attaches=pid is not None,
+        )
         self._recorder: Recorder | None = None
         self._snapshots: Snapshots | None = None
         self._capture = Capture()
@@ -118,18 +148,14 @@ class Tracer:
         mask: SyscallMask | str,
         decision: Decision,
         *,
-        where: Condition | Conditions | None = None,
+        where: AnyCondition | None = None,
     ) -> None:
         """Answer the calls of ``mask`` always with ``decision``; in the filter, where that can.
 
-        ``where`` restricts the rule to calls whose scalar arguments satisfy it. Raise MaskError, or
-        SetupError for a combination that no mechanism of this Tracer offers.
+        ``where`` restricts the rule to calls whose scalar arguments satisfy it. With
+        ``exit_only()`` it may also say at which results to stop: the others of the rule run
+        without. Raise MaskError, or SetupError for a combination that the mechanism does not offer.
         """
-        if decision.combination in _NOT_OFFERED:
-            raise SetupError(
-                f"no mechanism of this Tracer offers {_NOT_OFFERED[decision.combination]}",
-                hint="use inspect() to see results, skip() to answer calls",
-            )
         self._not_started()
         self._book.add(mask, where, decision=decision)
 
@@ -137,7 +163,7 @@ class Tracer:
         self,
         mask: SyscallMask | str,
         *,
-        where: Condition | Conditions | None = None,
+        where: AnyCondition | None = None,
         jit: bool = False,
     ) -> Callable[[Entry], Entry]:
         """Decorate the function that answers the calls of ``mask``, at a stop before each.
@@ -267,19 +293,27 @@ class Tracer:
         """Raise the SetupError that ``start`` would, as far as it can be known; start nothing."""
         if self._pid is None:
             self._command().resolve()
+        plan = self.plan
+        if plan.mechanism == "seccomp-trace":
             _ = self.program
 
     def start(self) -> Self:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
         self._not_started()
         plan = self.plan
+        plan.check()
         self._policy = self._book.policy(plan)
         self._recorder = self._book.recorder()
-        if self._pid is not None:
-            self._thread = self._attaching(self._pid, plan)
-        else:
-            self._thread = self._launching(plan)
+        loop = self._loop = _LOOPS[plan.mechanism](
+            self._policy,
+            self._teller,
+            self._placement,
+            self._recorder,
+            captures=self._book.captures(plan),
+            exit_events=self._book.exit_events,
+        )
         try:
+            self._thread = self._attaching(loop) if self._pid is not None else self._launching(loop)
             self._thread.start()
         except BaseException:
             self._capture.abandon()
@@ -287,19 +321,13 @@ class Tracer:
         self._capture.start()
         return self
 
-    def _attaching(self, pid: int, plan: Plan) -> TracingThread:
-        assert self._policy is not None
-        # Killed, accel could not give back what it took; a process of its own dies with it.
-        placement: PlacementName = "none" if self._placement == "auto" else self._placement
-        loop = PtraceSyscall(
-            self._policy, self._teller, placement, self._recorder, self._book.captures(plan)
-        )
-        self._loop = loop
-        return TracingThread(loop, lambda: loop.attach(pid), f"accel-{pid}")
+    def _attaching(self, loop: PtraceLoop) -> TracingThread:
+        pid = self._pid
+        assert pid is not None
+        return TracingThread(loop, lambda: attach(loop, pid), f"accel-{pid}")
 
-    def _launching(self, plan: Plan) -> TracingThread:
-        assert self._policy is not None
-        program = self.program
+    def _launching(self, loop: PtraceLoop) -> TracingThread:
+        program = self.program if self.plan.mechanism == "seccomp-trace" else None
         stdin, stdout, stderr = self._streams
         if self._input is not None:
             stdin = self._capture.source(self._input)
@@ -309,11 +337,7 @@ class Tracer:
             stdout=self._capture.sink("stdout", stdout),
             stderr=self._capture.sink("stderr", stderr),
         )
-        loop = SeccompTrace(
-            self._policy, self._teller, self._placement, self._recorder, self._book.captures(plan)
-        )
-        self._loop = loop
-        return TracingThread(loop, lambda: loop.start(command, program), "accel")
+        return TracingThread(loop, lambda: start(loop, command, program), "accel")
 
     def _command(self) -> Command:
         """Describe the command as far as it does not depend on pipes."""
@@ -487,7 +511,7 @@ class Tracer:
             stops_by_kind=MappingProxyType(dict(stops)),
             calls=MappingProxyType(calls),
             tracees=loop.seen,
-            lost=0 if self._recorder is None else self._recorder.lost + self._recorder.ring.dropped,
+            lost=loop.lost + (self._recorder.lost_records if self._recorder is not None else 0),
         )
 
 

@@ -22,15 +22,18 @@ __all__ = [
     "get_event_message",
     "get_registers",
     "get_siginfo",
+    "get_signal_mask",
     "get_syscall_info",
     "interrupt",
     "listen",
     "parse_syscall_info",
+    "peek_siginfo",
     "read_syscall_info",
     "resume",
     "seize",
     "set_registers",
     "set_siginfo",
+    "set_signal_mask",
     "syscall",
 ]
 
@@ -42,12 +45,16 @@ PTRACE_GETREGS: Final = 12
 PTRACE_SETREGS: Final = 13
 PTRACE_DETACH: Final = 17
 PTRACE_SYSCALL: Final = 24
+PTRACE_SYSEMU: Final = 31
 PTRACE_GETEVENTMSG: Final = 0x4201
 PTRACE_GETSIGINFO: Final = 0x4202
 PTRACE_SETSIGINFO: Final = 0x4203
 PTRACE_SEIZE: Final = 0x4206
 PTRACE_INTERRUPT: Final = 0x4207
 PTRACE_LISTEN: Final = 0x4208
+PTRACE_PEEKSIGINFO: Final = 0x4209
+PTRACE_GETSIGMASK: Final = 0x420A
+PTRACE_SETSIGMASK: Final = 0x420B
 PTRACE_GET_SYSCALL_INFO: Final = 0x420E
 
 PTRACE_EVENT_FORK: Final = 1
@@ -212,3 +219,30 @@ def set_siginfo(tid: int, siginfo: bytes) -> None:
     """Replace the siginfo_t that will be delivered."""
     buffer = ctypes.create_string_buffer(siginfo, _SIGINFO_SIZE)
     _ptrace(PTRACE_SETSIGINFO, tid, 0, ctypes.addressof(buffer), "PTRACE_SETSIGINFO")
+
+
+#: More signals than a thread has pending: without queueing there are 31, and few queue.
+_PEEKED: Final = 64
+
+
+def peek_siginfo(tid: int) -> list[bytes]:
+    """Read the siginfo_t of signals that are pending for this thread alone; takes none away."""
+    # struct ptrace_peeksiginfo_args: off, flags, nr.
+    arguments = ctypes.create_string_buffer(struct.pack("=QIi", 0, 0, _PEEKED), 16)
+    found = ctypes.create_string_buffer(_PEEKED * _SIGINFO_SIZE)
+    addresses = (ctypes.addressof(arguments), ctypes.addressof(found))
+    count = _ptrace(PTRACE_PEEKSIGINFO, tid, *addresses, "PTRACE_PEEKSIGINFO")
+    return [found.raw[at * _SIGINFO_SIZE : (at + 1) * _SIGINFO_SIZE] for at in range(count)]
+
+
+def get_signal_mask(tid: int) -> int:
+    """Read which signals a tracee blocks, as bits: 1 << (signal - 1)."""
+    mask = ctypes.c_uint64()
+    _ptrace(PTRACE_GETSIGMASK, tid, 8, ctypes.addressof(mask), "PTRACE_GETSIGMASK")
+    return mask.value
+
+
+def set_signal_mask(tid: int, mask: int) -> None:
+    """Let a tracee block other signals."""
+    word = ctypes.c_uint64(mask)
+    _ptrace(PTRACE_SETSIGMASK, tid, 8, ctypes.addressof(word), "PTRACE_SETSIGMASK")

@@ -15,8 +15,10 @@ import argparse
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from accel.arguments import result
 from accel.command_line.report import Report, say
 from accel.command_line.signals import die_by, ending_signals, wait_for_end
+from accel.decision import Decision
 from accel.errors import RecordingError, SetupError
 from accel.mask import SyscallMask
 from accel.tracer import Tracer
@@ -27,6 +29,8 @@ __all__ = ["add_arguments", "run"]
 _PATH_CALLS = "%file,%desc"
 #: strace's DEFAULT_STRLEN.
 _STRING_LIMIT = 32
+#: -MAX_ERRNO of the kernel: what is less is no errno.
+_LEAST_RESULT = -4095
 
 
 #: Options that take a value: (option, its name here, what the value is, type, help).
@@ -34,8 +38,10 @@ _VALUES = (
     ("-o", "output", "FILE", str, "write the trace to FILE, not to standard error"),
     ("--record", "record", "FILE", str, "write no lines (but with -o) but records to FILE.parquet,"
      " .arrow, .npy, or .json, which ui.perfetto.dev shows"),
-    ("-p", "pid", "PID", int, "attach to a running process: there every call stops twice"),
+    ("-p", "pid", "PID", int, "attach to a running process: there every call stops twice, but"
+     " with --exit-only or -Z"),
     ("-s", "string_limit", "N", int, "show at most N bytes of a string (default: 32)"),
+    ("--mechanism", "mechanism", "M", str, "auto, seccomp-trace, exit-event, ptrace-syscall, ..."),
     ("--placement", "placement", "P", str, "auto: on one CPU while stops are many; same-cpu; none"),
 )  # fmt: skip
 #: Options that may be given several times: (option, name, value, help).
@@ -55,6 +61,7 @@ _SWITCHES = (
     ("-T", "durations", "show the time spent in each call"),
     ("-z", "successful", "show only calls that succeeded"),
     ("-Z", "failed", "show only calls that failed"),
+    ("--exit-only", "exit_only", "stop at each call once, when it has returned"),
     ("--json", "json", "write JSON Lines, schema 1"),
     ("--dump-filter", "dump_filter", "print the filter, and run nothing"),
 )
@@ -77,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, dest=name, action="store_true", help=text)
     for option, name, text in _COUNTS:
         parser.add_argument(option, dest=name, action="count", default=0, help=text)
-    parser.set_defaults(string_limit=_STRING_LIMIT, placement="auto")
+    parser.set_defaults(string_limit=_STRING_LIMIT, placement="auto", mechanism="auto")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command")
 
 
@@ -97,9 +104,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     mask = expressions.mask
     if mask is None:
         mask = SyscallMask.parse(_PATH_CALLS) if options.paths else SyscallMask.all()
-    tracer = Tracer(
-        command, mask=mask, pid=options.pid, close_fds=False, placement=options.placement
-    )
+    tracer = _tracer(options, command, mask)
     if options.dump_filter:
         print(tracer.program)
         return 0
@@ -111,7 +116,9 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         except BaseException:
             report.abandon()
             raise
-        if options.pid is not None:
+        for note in tracer.plan.notes:
+            say(note)
+        if tracer.plan.mechanism == "ptrace-syscall" and options.pid is not None:
             say(f"process {options.pid} runs already: without a filter every call stops twice")
         try:
             interrupted = wait_for_end(tracer, heard)
@@ -124,6 +131,36 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         say(str(error))
         lost += 1
     return _status(tracer, interrupted, lost=lost)
+
+
+def _tracer(options: argparse.Namespace, command: list[str], mask: SyscallMask) -> Tracer:
+    """Make the Tracer; for failing calls alone, one that stops at nothing else if it can."""
+
+    def make() -> Tracer:
+        return Tracer(
+            command,
+            mask=mask,
+            pid=options.pid,
+            close_fds=False,
+            placement=options.placement,
+            mechanism=options.mechanism,
+        )
+
+    tracer = make()
+    failed = (result < 0) & (result >= _LEAST_RESULT) if options.failed else None
+    if options.exit_only:
+        tracer.decide(mask, Decision.exit_only(), where=failed)
+    elif failed and options.mechanism == "auto" and not _needs_entries(options):
+        tracer.decide(mask, Decision.exit_only(), where=failed)
+        if not tracer.plan.exit_event:
+            return make()
+    return tracer
+
+
+def _needs_entries(options: argparse.Namespace) -> bool:
+    """Whether something is to be shown that only a stop before the call can tell."""
+    times = options.durations or options.clock or options.relative
+    return bool(times or options.count or options.count_too or options.record)
 
 
 def _check(
@@ -182,9 +219,9 @@ def _signals(text: str) -> frozenset[int]:
 
 def _status(tracer: Tracer, interrupted: int, *, lost: int) -> int:
     """Tell accel's exit status; do not return if it is a death by signal."""
-    result = tracer.result
-    if result is None:
+    end = tracer.result
+    if end is None:
         return 0  # Detached from a process that goes on.
-    if result.returncode < 0:
-        die_by(interrupted or -result.returncode)
-    return result.returncode or (2 if lost else 0)
+    if end.returncode < 0:
+        die_by(interrupted or -end.returncode)
+    return end.returncode or (2 if lost else 0)

@@ -21,19 +21,18 @@ class CallRecords:
         self._recorder = recorder
         self._captures = captures
 
-    def enter(self, pending: PendingCall, rule: int) -> None:
+    def enter(self, pending: PendingCall) -> None:
         """Record a call at its stop: its strings, and all of it if no exit-stop will follow."""
         call, decision = pending.call, pending.decision
         ring = self._recorder.ring
         if not ring.drops and ring.is_full:
             self._recorder.drain()
         mask = self._captures.get((call.abi, call.number), 0)
-        pending.rule = rule
         if mask and not ring.is_full:
             pending.strings, pending.flags = ring.capture(
                 mask, call.arguments, lambda address: read_string(call.tid, address)
             )
-        if decision.exit and pending.flags & CAPTURED:
+        if decision.start and decision.exit and pending.flags & CAPTURED:
             self._append(pending, ENTERED)
         elif decision == Decision.resume():
             self._append(pending, 0)

@@ -5,18 +5,24 @@ from __future__ import annotations
 from time import monotonic_ns
 from typing import Final
 
+import bpf
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Decision
 from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.contract import Observer, Policy, RuleNumber
 from accel.mechanisms.stop_tables import StopTables
-from accel.result import CallCounter
+from accel.results import CallCounter
 from accel.stops import EventStop, SyscallEntryStop, SyscallExitStop
 from accel.tracee import PendingCall, StopMemory, Tracee
+from bpf.value import replace
 
 __all__ = ["Calls", "call_of"]
 
+#: The combination whose only stop stands for the call's exit.
+_EMULATE: Final = 6
+#: Of calls that no rule decides on.
+_NO_RULE: Final = 0xFFFF
 #: Calls through the vsyscall page are emulated, without exit-stop. seccomp_filter.rst, "Caveats".
 _VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
 
@@ -38,8 +44,11 @@ class Calls:
         #: Who is told of every stop.
         self.observe = observe
 
-    def enter(self, tracee: Tracee, call: Call, rule: RuleNumber) -> None:
-        """Answer a call at its entry- or seccomp-stop; the caller then resumes the tracee."""
+    def enter(self, tracee: Tracee, call: Call, rule: RuleNumber) -> bool:
+        """Answer a call at its entry- or seccomp-stop; the caller then resumes the tracee.
+
+        Return whether the call is to run.
+        """
         if tracee.pending is not None or self._tables.is_pending(tracee.tid):
             self.never_returned(tracee)
         stop = SyscallEntryStop(call, StopMemory(tracee), monotonic_ns())
@@ -48,23 +57,40 @@ class Calls:
         counter.stops += 1
         decision, handlers = self._policy.decide(rule, stop)
         counter.handler_calls += handlers
-        if decision.exit and call.instruction_pointer in _VSYSCALL:
-            decision = Decision(start=True, call=decision.call, exit=False, value=decision.value)
-        self.observe(stop)
-        if self._records is None and decision.call and not decision.exit:
-            return
-        pending = PendingCall(call, decision, stop.time_ns)
+        is_exit_awaited = decision.exit and decision.combination != _EMULATE
+        if is_exit_awaited and call.instruction_pointer in _VSYSCALL:
+            decision = replace(decision, exit=False)
+        if decision.start:
+            self.observe(stop)
+        if decision.call and not decision.exit and (self._records is None or not decision.start):
+            return True
+        pending = PendingCall(call, decision, stop.time_ns, rule)
         if self._records is not None:
-            self._records.enter(pending, rule)
+            self._records.enter(pending)
         if not decision.call:
             self._tables.skip_call(decision.value or 0)
-        if decision.exit:
+        if decision.combination == _EMULATE:
+            self._emulated(tracee, pending)
+        elif decision.exit:
             tracee.pending = pending
             self._tables.withhold(tracee.tid)
         elif not decision.call:
             # Nothing more will happen: the result is known without an exit-stop.
             value = decision.value or 0
-            self._returned(pending, _exit_stop(tracee, pending, value, injected=True), value)
+            stop_after = _exit_stop(tracee, pending, value, injected=True)
+            self._returned(pending, stop_after, value, is_told=decision.start)
+        return decision.call
+
+    def _emulated(self, tracee: Tracee, pending: PendingCall) -> None:
+        """Let the exit handlers say what a call returns that does not run, at its only stop."""
+        value = pending.decision.value or 0
+        stop = _exit_stop(tracee, pending, value, injected=True)
+        changed, handlers = self._policy.returned(stop)
+        self._counter(pending.call).handler_calls += handlers
+        if changed is not None:
+            self._tables.skip_call(changed)
+            stop = _exit_stop(tracee, pending, changed, injected=True)
+        self._returned(pending, stop, stop.result or 0)
 
     def answer(self, tracee: Tracee, call: Call, value: int, *, observed: bool) -> None:
         """Skip a call that no rule decides on, as if the kernel had returned ``value``."""
@@ -77,9 +103,9 @@ class Calls:
         counter.calls += 1
         counter.stops += 1
         self.observe(stop)
-        pending = PendingCall(call, Decision.skip(value), stop.time_ns)
+        pending = PendingCall(call, Decision.skip(value), stop.time_ns, _NO_RULE)
         if self._records is not None:
-            self._records.enter(pending, rule=0xFFFF)
+            self._records.enter(pending)
         self._returned(pending, _exit_stop(tracee, pending, value, injected=True), value)
 
     def exit(self, tracee: Tracee, returned: int) -> None:
@@ -91,6 +117,9 @@ class Calls:
         counter.stops += 1
         injected = not pending.decision.call
         result = (pending.decision.value or 0) if injected else returned
+        if not self._policy.tells_exit(pending.rule, result):
+            self._returned(pending, _exit_stop(tracee, pending, result), result, is_told=False)
+            return
         stop = _exit_stop(tracee, pending, result, injected=injected)
         changed, handlers = self._policy.returned(stop)
         counter.handler_calls += handlers
@@ -101,6 +130,31 @@ class Calls:
             self._tables.set_result(result)
         self._returned(pending, stop, result)
 
+    def exited(self, tracee: Tracee, call: Call, sample: bpf.ExitSample, *, is_late: bool) -> None:
+        """Take a call that an exit event tells of; a late one is not where the tracee is now."""
+        rule = self._policy.match(call)
+        if rule is None or not self._policy.is_by_event(rule):
+            return  # The kernel does not know of other rules, nor of arguments.
+        if not self._policy.tells_exit(rule, sample.result):
+            return
+        counter = self._counter(call)
+        counter.calls += 1
+        counter.stops += not is_late
+        pending = PendingCall(call, Decision.exit_only(), sample.time_ns, rule)
+        if self._records is not None:
+            self._records.enter(pending)
+        result = sample.result
+        stop = _exit_stop(tracee, pending, result, time_ns=sample.time_ns)
+        changed, handlers = self._policy.returned(stop)
+        counter.handler_calls += handlers
+        if changed is not None and changed != result:
+            if is_late:
+                self.blind_spot(tracee, f"the result of {call.name} stays: it blocks SIGTRAP")
+            else:
+                self._tables.set_result(changed)
+                stop = replace(stop, result=changed, injected=True)
+        self._returned(pending, stop, stop.result or 0)
+
     def never_returned(self, tracee: Tracee) -> None:
         """Report the pending call, if any, as one without a result."""
         self._tables.withhold(tracee.tid)
@@ -109,15 +163,20 @@ class Calls:
             return
         if self._records is not None:
             self._records.never_returned(pending)
-        self.observe(_exit_stop(tracee, pending, None))
+        if pending.decision.start:
+            self.observe(_exit_stop(tracee, pending, None))
 
     def blind_spot(self, tracee: Tracee, detail: str) -> None:
         """Report something that tracing cannot see."""
         stop = EventStop(tracee.tid, tracee.pid, "blind-spot", 0, detail, monotonic_ns())
         self.observe(stop)
 
-    def _returned(self, pending: PendingCall, stop: SyscallExitStop, result: int) -> None:
+    def _returned(
+        self, pending: PendingCall, stop: SyscallExitStop, result: int, *, is_told: bool = True
+    ) -> None:
         self._counter(pending.call).returned(result, stop.time_ns - stop.entered_ns)
+        if not is_told:
+            return
         if self._records is not None:
             self._records.returned(pending, result, stop.time_ns, injected=stop.injected)
         self.observe(stop)
@@ -131,10 +190,21 @@ class Calls:
 
 
 def _exit_stop(
-    tracee: Tracee, pending: PendingCall, result: int | None, *, injected: bool = False
+    tracee: Tracee,
+    pending: PendingCall,
+    result: int | None,
+    *,
+    injected: bool = False,
+    time_ns: int = 0,
 ) -> SyscallExitStop:
     return SyscallExitStop(
-        pending.call, result, StopMemory(tracee), pending.entered_ns, monotonic_ns(), injected
+        pending.call,
+        result,
+        StopMemory(tracee),
+        pending.entered_ns,
+        time_ns or monotonic_ns(),
+        injected,
+        alone=not pending.decision.start,
     )
 
 

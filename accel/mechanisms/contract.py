@@ -33,7 +33,16 @@ class Policy(Protocol):
         """Map SECCOMP_RET_DATA to its answer, where no Python code needs to see the stop."""
 
     def decide(self, rule: RuleNumber, stop: SyscallEntryStop) -> tuple[Decision, int]:
-        """Answer a stop with one of the combinations 0 to 3; tell how many handlers ran."""
+        """Answer a stop; tell how many handlers ran.
+
+        At a stop before the call, 4 and 6 mean that it is not told, only the exit is.
+        """
+
+    def is_by_event(self, rule: RuleNumber) -> bool:
+        """Tell whether the calls of a rule stop by an exit event."""
+
+    def tells_exit(self, rule: RuleNumber, returned: int) -> bool:
+        """Tell whether the exit of a call of that rule is to be told, as its result is."""
 
     def returned(self, stop: SyscallExitStop) -> tuple[int | None, int]:
         """Show a result to its handlers; return the one to replace it with, and how many ran."""

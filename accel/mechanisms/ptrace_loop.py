@@ -19,15 +19,18 @@ from typing import ClassVar, Final
 from accel._kernel import ptrace
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT
 from accel.abi import Abi
+from accel.call import Call
 from accel.errors import TraceeDied
 from accel.mechanisms.call_records import CallRecords
-from accel.mechanisms.calls import Calls
+from accel.mechanisms.calls import Calls, call_of
 from accel.mechanisms.contract import Observer, Policy
+from accel.mechanisms.exit_events import ExitEvents
+from accel.mechanisms.exit_stops import ExitStops
 from accel.mechanisms.loop_choice import LoopChoice
 from accel.mechanisms.placement import Placement, PlacementName
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.stop_tables import BEAT, CHANGED, RING_FULL, TRACEES, StopTables
-from accel.result import CallCounter
+from accel.results import CallCounter
 from accel.stops import EventStop, Exited, GroupStop, Killed, SignalDeliveryStop, Stop
 from accel.tracee import Tracee, process_of
 
@@ -68,9 +71,15 @@ class PtraceLoop(abc.ABC):
         observe: Observer,
         placement: PlacementName = "none",
         recorder: Recorder | None = None,
+        *,
         captures: Mapping[tuple[Abi, int], int] | None = None,
+        exit_events: ExitEvents | None = None,
     ) -> None:
         self.tracees: dict[int, Tracee] = {}
+        #: The thread whose end is the end of the command.
+        self.root = 0
+        #: Whether the tracees were there before, and are let go at the end.
+        self.is_attached = False
         #: Kernel stops by kind; what wait(2) reported, nothing else.
         self.stops: Counter[str] = Counter()
         self.recorder = recorder
@@ -89,7 +98,9 @@ class PtraceLoop(abc.ABC):
         self.seen = 0
         self._policy = policy
         self._observe = observe
-        self._root = 0
+        self._exit_stops = None
+        if exit_events is not None:
+            self._exit_stops = ExitStops(exit_events, self.calls, self.stops)
         self._ending = False
         self._bells: dict[int, Callable[[], None]] = {}
         self._choice = LoopChoice()
@@ -107,6 +118,11 @@ class PtraceLoop(abc.ABC):
             self.end()
         return tracee
 
+    def begin(self, root: Tracee) -> Tracee:
+        """Trace the thread that will be the command."""
+        self.root = root.tid
+        return self.add(root)
+
     def add_bell(self, pid: int, ring: Callable[[], None]) -> None:
         """Call ``ring`` when the child ``pid`` ends: how another thread interrupts the wait."""
         self._bells[pid] = ring
@@ -116,9 +132,19 @@ class PtraceLoop(abc.ABC):
         self._bells.pop(pid, None)
 
     def end(self) -> None:
-        """Kill every tracee, and all that appear from now on; ``run`` then reaps them."""
+        """Kill every tracee, and all that appear from now on; ``run`` then reaps them.
+
+        Those that were attached to are let go at their next stop, and run on as if nothing had
+        been.
+        """
         self._ending = True
         self.placement.release()
+        if self.is_attached:
+            for tid in self.tracees:
+                # Only those that have not stopped already need to be interrupted.
+                with contextlib.suppress(OSError):
+                    ptrace.interrupt(tid)
+            return
         for pid in {tracee.pid for tracee in self.tracees.values()}:
             kill_process(pid)
 
@@ -135,6 +161,8 @@ class PtraceLoop(abc.ABC):
     def close(self) -> None:
         """Hand over what was recorded; nothing is traced any more."""
         self.placement.close()
+        if self._exit_stops is not None:
+            self._exit_stops.close()
         if self.recorder is not None:
             self.recorder.close()
 
@@ -196,14 +224,35 @@ class PtraceLoop(abc.ABC):
             self._event_of(tracee, "attached")
         try:
             if self._ending:
-                self._resume(tracee, _signal_of(status))
-            elif status == _SECCOMP_STOP:
+                self._resume(tracee, self._signal_of(tracee, status))
+                return
+            if self._exit_stops is not None and tracee.started and not tracee.armed:
+                self._exit_stops.arm(tracee)
+            if status == _SECCOMP_STOP:
                 self.stops["seccomp"] += 1
                 self._seccomp_stop(tracee)
             else:
                 self._dispatch(tracee, status)
         except TraceeDied:
             pass  # Killed in the stop: wait reports its end like any other.
+
+    def _signal_of(self, tracee: Tracee, status: int) -> int:
+        """Tell the signal to inject after a stop that is not looked at: a delivered one's own."""
+        signal = os.WSTOPSIG(status)
+        if signal == _SYSCALL_STOP or status >> WSTOPPED_EVENT_SHIFT:
+            return 0
+        if signal == signals.SIGTRAP and self._is_exit_event(tracee, tracee.siginfo()):
+            return 0
+        return signal
+
+    def _is_exit_event(self, tracee: Tracee, siginfo: bytes) -> bool:
+        """Tell whether a signal is an exit event's, and of its calls if it is."""
+        return self._exit_stops is not None and self._exit_stops.take(tracee, siginfo)
+
+    @property
+    def lost(self) -> int:
+        """How many calls an exit event could tell nothing of."""
+        return self._exit_stops.lost if self._exit_stops is not None else 0
 
     # ------------------------------------------------------------------------- figures
 
@@ -231,18 +280,30 @@ class PtraceLoop(abc.ABC):
             self.stops["event"] += 1
             self._event(tracee, event)
         else:
-            self.stops["signal"] += 1
             self._signal_delivery_stop(tracee, signal)
 
     def _resume(self, tracee: Tracee, signal: int = 0) -> None:
+        if self._ending and self.is_attached and self._let_go(tracee, signal):
+            return
         tracee.stop_number += 1
         awaits_exit = tracee.pending is not None
         if tracee.started and not awaits_exit:
             awaits_exit = self.tables.admit(tracee.tid, tracee.pid)
         # Not here: the loop does it, which makes one call of two.
-        to_syscall = awaits_exit or self.every_call
-        request = ptrace.PTRACE_SYSCALL if to_syscall else ptrace.PTRACE_CONT
-        self.tables.reply(tracee.tid, request, signal)
+        self.tables.reply(tracee.tid, self._request(tracee, awaits_exit=awaits_exit), signal)
+
+    def _request(self, tracee: Tracee, *, awaits_exit: bool) -> int:  # noqa: ARG002 - for others
+        """Choose how to resume a tracee."""
+        return ptrace.PTRACE_SYSCALL if awaits_exit or self.every_call else ptrace.PTRACE_CONT
+
+    def _let_go(self, tracee: Tracee, signal: int) -> bool:
+        """Detach, unless a signal that only its tracer must see is still to come."""
+        if self._exit_stops is not None and not self._exit_stops.may_detach(tracee):
+            return False
+        tracee.detach(signal)
+        self.tracees.pop(tracee.tid, None)
+        self._event_of(tracee, "detached")
+        return True
 
     def _seccomp_stop(self, tracee: Tracee) -> None:
         """Answer a call that a filter selected; here another tracer's or the tracee's own did."""
@@ -263,6 +324,14 @@ class PtraceLoop(abc.ABC):
     def _entry_stop(self, tracee: Tracee, words: tuple[int, ...], /) -> None:
         """Answer a syscall-entry-stop; the caller then resumes the tracee."""
 
+    def _call_of(self, tracee: Tracee, words: tuple[int, ...]) -> Call | None:
+        """Build the call of an entry-stop; report one of an ABI whose calls are not traced."""
+        call = call_of(tracee, words)
+        if call is None:
+            detail = f"it made call {words[4]:#x} of unknown ABI {words[1]:#x}"
+            self.calls.blind_spot(tracee, detail)
+        return call
+
     def _event_stop(self, tracee: Tracee, signal: int) -> None:
         """Answer PTRACE_EVENT_STOP: a group-stop, the first stop of a child, or an interrupt."""
         if signal not in ptrace.GROUP_STOP_SIGNALS:
@@ -278,9 +347,12 @@ class PtraceLoop(abc.ABC):
         tracee.listen()
 
     def _signal_delivery_stop(self, tracee: Tracee, signal: int) -> None:
-        stop = SignalDeliveryStop(
-            tracee.tid, tracee.pid, signal, tracee.siginfo(), time_ns=monotonic_ns()
-        )
+        siginfo = tracee.siginfo()
+        if self._is_exit_event(tracee, siginfo):
+            self._resume(tracee)
+            return
+        self.stops["signal"] += 1
+        stop = SignalDeliveryStop(tracee.tid, tracee.pid, signal, siginfo, time_ns=monotonic_ns())
         if tracee.started:
             self._observe(stop)
         self._resume(tracee, signal)
@@ -298,6 +370,8 @@ class PtraceLoop(abc.ABC):
         elif event == ptrace.PTRACE_EVENT_EXIT:
             # What it was doing never returns; the thread can still be looked at, for the last time.
             self.calls.never_returned(tracee)
+            if self._exit_stops is not None:
+                self._exit_stops.drain(tracee)
         self._resume(tracee)
 
     def _executed(self, tracee: Tracee) -> Tracee:
@@ -319,6 +393,8 @@ class PtraceLoop(abc.ABC):
         if not tracee.started:
             tracee.started = True
             self.placement.started(tracee.tid)
+        if self._exit_stops is not None:
+            self._exit_stops.executed(tracee, former)
         self._event_of(tracee, "exec", former)
         return tracee
 
@@ -328,9 +404,11 @@ class PtraceLoop(abc.ABC):
     def _ended(self, tid: int, status: int) -> None:
         self.tables.withhold(tid)
         self.placement.ended(tid)
+        if self._exit_stops is not None:
+            self._exit_stops.ended(tid)
         tracee = self.tracees.pop(tid, None)
         self.tables.control.view[TRACEES] = len(self.tracees)
-        if tid == self._root:
+        if tid == self.root:
             self.status = status
         if tracee is None:
             return
@@ -347,12 +425,6 @@ class PtraceLoop(abc.ABC):
 
 def _ignore(_stop: Stop, /) -> None:
     pass
-
-
-def _signal_of(status: int) -> int:
-    """Tell the signal to inject after a stop that was not looked at: a delivered one's own."""
-    signal = os.WSTOPSIG(status)
-    return 0 if signal == _SYSCALL_STOP or status >> WSTOPPED_EVENT_SHIFT else signal
 
 
 def kill_process(pid: int) -> None:

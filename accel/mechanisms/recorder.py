@@ -56,6 +56,11 @@ class Recorder:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="accel-record", daemon=True)
 
+    @property
+    def lost_records(self) -> int:
+        """How many records nobody has: for want of room, or as their sink failed."""
+        return self.lost + self.ring.dropped
+
     def start(self) -> None:
         """Begin to drain; from a thread whose affinity is the host's."""
         self._thread.start()

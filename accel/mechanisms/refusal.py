@@ -6,9 +6,12 @@ import errno
 
 from accel.errors import PtraceUnavailable
 
-__all__ = ["tracer_of", "why_not_attached"]
+__all__ = ["is_ending", "tracer_of", "why_not_attached"]
 
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
+#: proc(5): the flags of a task are the seventh field of its stat behind the name.
+_FLAGS = 6
+_PF_EXITING = 4
 
 
 def why_not_attached(pid: int, error: OSError, *, started: bool = False) -> PtraceUnavailable:
@@ -38,7 +41,7 @@ def _refused_start(error: OSError) -> PtraceUnavailable:
 
 
 def _refused_process(pid: int, error: OSError) -> PtraceUnavailable:
-    if error.errno == errno.ESRCH:
+    if error.errno == errno.ESRCH or is_ending(pid):
         hint = "list processes with: ps -e (a zombie cannot be traced)"
         return PtraceUnavailable(f"no process {pid}", hint=hint)
     if _is_kernel_thread(pid):
@@ -57,6 +60,12 @@ def _refused_process(pid: int, error: OSError) -> PtraceUnavailable:
 def tracer_of(tid: int) -> int | None:
     """Tell which thread traces ``tid``: 0 if none does, None if it is gone."""
     return _status_field(tid, "TracerPid")
+
+
+def is_ending(tid: int) -> bool:
+    """Tell whether a thread has ended or is about to: it cannot be attached to any more."""
+    fields = _read(f"/proc/{tid}/stat").rpartition(")")[2].split()
+    return not fields or bool(int(fields[_FLAGS]) & _PF_EXITING)
 
 
 def _status_field(pid: int, name: str) -> int | None:

@@ -17,7 +17,7 @@ from accel.abi import Abi
 from accel.decision import Answer
 from accel.mechanisms.ring import CONTROL_WORDS, Ring
 from accel.records import ABIS, RECORD_SIZE
-from accel.result import CallCounter
+from accel.results import CallCounter
 
 __all__ = ["StopTables"]
 

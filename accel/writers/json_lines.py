@@ -13,6 +13,7 @@ type            fields besides schema, type, tid, pid and time
 
 No number is lost by a reader that has only doubles: registers are hexadecimal strings, ``time``
 (seconds since the epoch, nine decimals) is a string, and a result beyond 2**53 is one, too.
+``duration_ns`` is null for a call that stopped only when it had returned.
 ``arguments`` is a list of {name, raw, text}; text is strace's, in which every byte that is not
 printable ASCII is escaped. ``result`` is null for a call that never returned.
 """
@@ -60,10 +61,12 @@ class JsonWriter:
         """Write one line about a stop; calls are written when they have returned."""
         match stop:
             case SyscallEntryStop():
-                if self._selection.shows_entry(stop):
+                if self._selection.shows_call(stop):
                     self._entered[stop.tid] = self._decoder.enter(stop.call, stop.memory)
             case SyscallExitStop():
                 entered = self._entered.pop(stop.tid, None)
+                if stop.alone and self._selection.shows_call(stop):
+                    entered = self._decoder.enter(stop.call, stop.memory)
                 if entered is not None and self._selection.shows_exit(stop):
                     self._write("syscall", stop, **self._call(stop, entered))
             case EventStop():
@@ -97,7 +100,7 @@ class JsonWriter:
             ],
             "result": _lossless(stop.result),
             "error": left.error,
-            "duration_ns": stop.time_ns - stop.entered_ns,
+            "duration_ns": None if stop.alone else stop.time_ns - stop.entered_ns,
             "injected": stop.injected,
         }
 

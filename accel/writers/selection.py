@@ -29,8 +29,8 @@ class Selection:
         """Whether a call can only be judged when it has returned."""
         return self.successful or self.failed
 
-    def shows_entry(self, stop: SyscallEntryStop) -> bool:
-        """Judge a call by what it is about to use."""
+    def shows_call(self, stop: SyscallEntryStop | SyscallExitStop) -> bool:
+        """Judge a call by what it uses."""
         if not self.paths:
             return True
         return any(path in self.paths for path in _paths(stop.call, stop.memory))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accel.result import CallStatistics, Statistics
+from accel.results import CallStatistics, Statistics
 
 __all__ = ["summary"]
 

@@ -97,7 +97,7 @@ class TextWriter:
     def _enter(self, stop: SyscallEntryStop) -> None:
         tid = stop.call.tid
         self._tracees.add(tid)
-        if self._by_path and not self._selection.shows_entry(stop):
+        if self._by_path and not self._selection.shows_call(stop):
             return
         self._entered[tid] = entered = self._decoder.enter(stop.call, stop.memory)
         if not self._by_status:
@@ -107,6 +107,9 @@ class TextWriter:
     def _exit(self, stop: SyscallExitStop) -> None:
         tid = stop.call.tid
         entered = self._entered.pop(tid, None)
+        if stop.alone and (not self._by_path or self._selection.shows_call(stop)):
+            self._tracees.add(tid)
+            entered = self._decoder.enter(stop.call, stop.memory)
         if entered is None or (self._by_status and not self._selection.shows_exit(stop)):
             return
         left = self._decoder.leave(entered, stop.result, stop.memory)
@@ -114,13 +117,13 @@ class TextWriter:
         if stop.result is None and rest:
             # The decoder wanted to see what the call would write.
             rest = " <unfinished ...>"
-        if self._by_status:
+        if self._by_status or stop.alone:
             self._begin(tid, stop.entered_ns, f"{entered.name}({entered.text}")
         elif self._open != tid:
             self._begin(tid, stop.time_ns, f"<... {entered.name} resumed>")
         self._open = 0
         after = f"{left.result} (INJECTED)" if stop.injected else left.result
-        if self._layout.durations and stop.result is not None:
+        if self._layout.durations and stop.result is not None and not stop.alone:
             nanoseconds = stop.time_ns - stop.entered_ns
             after += f" <{nanoseconds // _SECOND}.{nanoseconds % _SECOND // 1000:06}>"
         rest = f"{rest}) ".ljust(_RESULT_COLUMN - self._column)

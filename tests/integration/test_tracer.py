@@ -129,13 +129,6 @@ def test_the_first_rule_that_matches_decides(loop: list[str]) -> None:
     assert tracer.run().stdout == b"5\n"
 
 
-@pytest.mark.parametrize("decision", [Decision.exit_only(), Decision.emulate()])
-def test_a_combination_that_no_mechanism_offers_is_refused(decision: Decision) -> None:
-    """Before anything runs, with what to use instead."""
-    with pytest.raises(SetupError, match="inspect"):
-        Tracer(["true"]).decide("getppid", decision)
-
-
 # ------------------------------------------------------------------------------- handlers
 
 

@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[2]
 #: {layer: the layers it may import}; a module belongs to the longest prefix. "values" are the
 #: modules that describe calls, masks, decisions and stops, and know of no process.
 VALUES = frozenset(
-    "accel.abi accel.arguments accel.call accel.class_index accel.class_rules accel.classes"
-    " accel.decision accel.errors accel.families accel.mask accel.mask_grammar accel.posix_regex"
-    " accel.records accel.result accel.role_rules accel.roles accel.scalars accel.signatures"
-    " accel.stops".split()
+    "accel.abi accel.arguments accel.call accel.capabilities accel.class_index"
+    " accel.class_rules accel.classes accel.decision accel.errors accel.families accel.mask"
+    " accel.mask_grammar accel.posix_regex accel.records accel.results accel.role_rules"
+    " accel.roles accel.scalars accel.signatures accel.stops".split()
 )
 MAY_IMPORT = {
     "bpf.value": set(),
@@ -40,8 +40,10 @@ MAY_IMPORT = {
     "accel.snapshots": {"values", "accel.decoding"},
     "accel.testing": {"values"},
     "accel.doctor": {"values", "accel._kernel", "bpf", "accel.doctor"},
+    "accel.mechanism_choice": {"values", "bpf", "accel.plan", "accel.mechanisms"},
     "accel.rulebook": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
+        "accel.mechanism_choice",
     },
     "accel.tracer": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",

@@ -1,0 +1,125 @@
+"""Which mechanism keeps which rule of a plan: what was asked for, where this host allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import bpf
+from accel.capabilities import capabilities, check_decision
+from accel.decision import Decision
+from accel.errors import SetupError, UnsupportedKernel
+from accel.mask import SyscallMask
+from accel.mechanisms import ExitEvents, PerfExitEvents
+from accel.plan import Plan, Rule
+from bpf.value import frozen, replace
+
+__all__ = ["Choice", "choose"]
+
+_EXIT_ONLY: Final = Decision.exit_only()
+
+
+@frozen
+class Choice:
+    """A plan whose rules have their mechanism, and what stops those that are ``by_event``."""
+
+    plan: Plan
+    exit_events: ExitEvents | None = None
+
+
+def choose(draft: Plan, mechanism: str, *, attaches: bool) -> Choice:
+    """Give every rule of a draft its mechanism.
+
+    With ``auto``, exit_only() falls back to two stops where no exit event can be had, and a note
+    says so. Raise SetupError for a mechanism that cannot do what is asked for here.
+    """
+    offered = capabilities(mechanism)
+    if not (offered.attaches if attaches else offered.starts):
+        raise SetupError(
+            f"{mechanism} cannot attach to a process that runs already",
+            hint="use mechanism ptrace-syscall, exit-event, or auto",
+        )
+    if mechanism.startswith("exit-event"):
+        return _exit_events_alone(draft, mechanism)
+    if mechanism != "auto":
+        for rule in draft.rules:
+            if rule.decision is not None:
+                check_decision(mechanism, rule.decision)
+        return Choice(replace(draft, mechanism=mechanism))
+    plan = replace(draft, mechanism="ptrace-syscall" if attaches else "seccomp-trace")
+    if not any(rule.decision == _EXIT_ONLY for rule in draft.rules):
+        return Choice(plan)
+    if attaches and not all(rule.decision == _EXIT_ONLY for rule in draft.rules):
+        note = "not all calls are exit_only(): without a filter every call stops twice"
+        return Choice(replace(plan, notes=(note,)))
+    return _with_exit_events(plan, attaches=attaches)
+
+
+def _exit_events_alone(draft: Plan, mechanism: str) -> Choice:
+    """Let every call that is selected stop by an exit event."""
+    rules = [
+        replace(rule, decision=rule.decision or _EXIT_ONLY, recorded=False) for rule in draft.rules
+    ]
+    for rule in rules:
+        assert rule.decision is not None
+        check_decision(mechanism, rule.decision)
+    plan = replace(
+        draft,
+        rules=tuple(_by_event(rule) if rule.decision == _EXIT_ONLY else rule for rule in rules),
+        mechanism="exit-event",
+    )
+    source = mechanism.partition(":")[2]
+    return _armed(plan, (source,) if source else ("perf", "ebpf"))
+
+
+def _with_exit_events(plan: Plan, *, attaches: bool) -> Choice:
+    """Let the exit_only() rules stop by exit events, if there are any to be had."""
+    rules: list[Rule] = []
+    executing = SyscallMask.parse("execve,execveat")
+    for rule in plan.rules:
+        if rule.decision != _EXIT_ONLY:
+            rules.append(rule)
+            continue
+        rest = rule
+        if not attaches and all(one.holds(0) for one in rule.where.results):
+            # Of an execve that succeeds nothing is left to tell at its exit but the result.
+            rest = replace(rule, mask=rule.mask - executing)
+            if rest != rule:
+                seen = rule.decision if rule.where.results else Decision.inspect()
+                rules.append(replace(rule, mask=rule.mask & executing, decision=seen))
+        if rest.mask:
+            rules.append(_by_event(rest))
+    armed = replace(
+        plan, rules=tuple(rules), mechanism="exit-event" if attaches else plan.mechanism
+    )
+    try:
+        return _armed(armed, ("perf", "ebpf"))
+    except UnsupportedKernel as error:
+        note = f"{error.args[0]}: calls that are exit_only() stop twice, and the first is not told"
+        return Choice(replace(plan, notes=(note,)))
+
+
+def _by_event(rule: Rule) -> Rule:
+    return replace(rule, by_event=True)
+
+
+_SOURCES: Final[Mapping[str, Callable[[Sequence[bpf.ExitSelection]], ExitEvents]]] = {
+    "perf": PerfExitEvents,
+}
+
+
+def _armed(plan: Plan, sources: Sequence[str]) -> Choice:
+    """Take the first source of exit events that this host allows; raise UnsupportedKernel."""
+    selections = plan.exit_selections()
+    reasons = []
+    for source in sources:
+        try:
+            events = _SOURCES[source](selections)
+        except UnsupportedKernel as error:
+            reasons.append(error)
+            continue
+        notes = plan.notes
+        if source == "perf" and any(rule.by_event and rule.where.all for rule in plan.rules):
+            notes += ("perf events do not compare arguments: accel does, at the stop",)
+        return Choice(replace(plan, exit_event=f"exit-event:{source}", notes=notes), events)
+    raise reasons[0]

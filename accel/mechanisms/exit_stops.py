@@ -1,0 +1,127 @@
+"""What the loop does about exit events: arms its tracees, takes their stops, lets them go unharmed.
+
+The signal of an exit event is for the tracer alone. A tracee that is let go with one pending would
+be killed by it, so it is taken first, even if the tracee blocks it.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from typing import Final
+
+import bpf
+from accel._kernel import ptrace
+from accel.abi import Abi
+from accel.call import Call
+from accel.mechanisms.calls import Calls
+from accel.mechanisms.exit_events import ExitEvents
+from accel.tracee import Tracee
+
+__all__ = ["ExitStops"]
+
+_ABIS: Final = {bpf.Arch.X86_64: Abi.X86_64, bpf.Arch.I386: Abi.I386}
+_ARCHS: Final = {Abi.X86_64.audit_arch: bpf.Arch.X86_64, Abi.I386.audit_arch: bpf.Arch.I386}
+#: The code segment of 32-bit programs, __USER32_CS in <asm/segment.h>.
+_USER32_CS: Final = 0x23
+_TRAP: Final = 1 << (signal.SIGTRAP - 1)
+
+
+class ExitStops:
+    """The exit events of one loop; all methods but ``close`` need a stopped tracee."""
+
+    def __init__(self, events: ExitEvents, calls: Calls, stops: Counter[str]) -> None:
+        self._events = events
+        self._calls = calls
+        self._stops = stops
+
+    @property
+    def lost(self) -> int:
+        """How many calls nothing is known of."""
+        return self._events.lost
+
+    def arm(self, tracee: Tracee) -> None:
+        """Have the calls of a tracee stop from now on. Some ten microseconds."""
+        tracee.armed = True
+        is_32bit = tracee.request(ptrace.get_registers).cs == _USER32_CS
+        try:
+            self._events.arm(tracee.tid, bpf.Arch.I386 if is_32bit else bpf.Arch.X86_64)
+        except ProcessLookupError:
+            pass  # It was killed in the stop.
+        except OSError as error:
+            self._calls.blind_spot(tracee, f"no exit event can be armed: {error.strerror}")
+
+    def take(self, tracee: Tracee, siginfo: bytes) -> bool:
+        """Take the SIGTRAP of an exit event, and tell of its calls; False if it is another's."""
+        if not self._events.owns(siginfo):
+            return False
+        self._stops["exit-event"] += 1
+        samples = self._events.take(tracee.tid)
+        is_late = self._events.is_late(siginfo)
+        for sample in samples[:-1]:
+            self._calls.exited(tracee, _call(tracee, sample), sample, is_late=True)
+        for sample in samples[-1:]:
+            call = _call(tracee, sample)
+            self._calls.exited(tracee, call, sample, is_late=is_late)
+        return True
+
+    def drain(self, tracee: Tracee) -> None:
+        """Tell of calls whose signal has not come, as the tracee blocks it; before it disarms."""
+        for sample in self._events.take(tracee.tid):
+            self._calls.exited(tracee, _call(tracee, sample), sample, is_late=True)
+
+    def executed(self, tracee: Tracee, former: int) -> None:
+        """Follow execve(2), which has disarmed the tracee."""
+        for tid in {former, tracee.tid}:
+            for sample in self._events.take(tid):
+                self._calls.exited(tracee, _call(tracee, sample), sample, is_late=True)
+            self._events.disarm(tid)
+        self.arm(tracee)
+
+    def ended(self, tid: int) -> None:
+        """Forget a tracee."""
+        self._events.disarm(tid)
+
+    def close(self) -> None:
+        """Disarm all tracees."""
+        self._events.close()
+
+    # ------------------------------------------------------------------------- letting go
+
+    def may_detach(self, tracee: Tracee) -> bool:
+        """Disarm a tracee and tell whether no signal of an exit event is pending.
+
+        If one is, resume the tracee: its next stop is the delivery of that signal, before it runs
+        any code, as it is unblocked until then.
+        """
+        self.drain(tracee)
+        self._events.disarm(tracee.tid)
+        pending = tracee.request(ptrace.peek_siginfo)
+        if not any(self._events.owns(siginfo) for siginfo in pending):
+            self._restore(tracee)
+            return True
+        if tracee.signal_mask is None:
+            mask = tracee.request(ptrace.get_signal_mask)
+            if mask & _TRAP:
+                tracee.request(ptrace.set_signal_mask, mask & ~_TRAP)
+                tracee.signal_mask = mask
+        return False
+
+    @staticmethod
+    def _restore(tracee: Tracee) -> None:
+        if tracee.signal_mask is not None:
+            tracee.request(ptrace.set_signal_mask, tracee.signal_mask)
+            tracee.signal_mask = None
+
+
+def _call(tracee: Tracee, sample: bpf.ExitSample) -> Call:
+    """Make the call of a sample, of which the code segment alone has told the ABI."""
+    return Call(
+        tracee.tid,
+        tracee.pid,
+        _ABIS[sample.arch],
+        sample.number,
+        sample.arguments,
+        sample.instruction_pointer,
+        sample.stack_pointer,
+    )
