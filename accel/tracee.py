@@ -13,6 +13,7 @@ from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Decision
 from accel.errors import FaultError, TraceeDied, TraceeError
+from accel.results import CallCounter
 from bpf.value import replace
 
 __all__ = ["PendingCall", "StopMemory", "Tracee", "process_of"]
@@ -47,6 +48,7 @@ class Tracee:
         "pending",
         "pid",
         "repeats",
+        "returning",
         "signal_mask",
         "started",
         "stop_number",
@@ -61,6 +63,8 @@ class Tracee:
         #: True between PTRACE_SEIZE and the first stop of a thread that ran before.
         self.attaching = False
         self.pending: PendingCall | None = None
+        #: The counter of the call that it makes, if nobody waits for that call's exit-stop.
+        self.returning: CallCounter | None = None
         #: Whether exit events have been armed on it.
         self.armed = False
         #: The signals that it blocks, as bits, while some of them are unblocked for its tracer.

@@ -55,6 +55,7 @@ class Calls:
         counter = self._counter(call)
         counter.calls += 1
         counter.stops += 1
+        tracee.returning = counter
         decision, handlers = self._policy.decide(rule, stop)
         counter.handler_calls += handlers
         is_exit_awaited = decision.exit and decision.combination != _EMULATE
@@ -72,7 +73,7 @@ class Calls:
         if decision.combination == _EMULATE:
             self._emulated(tracee, pending)
         elif decision.exit:
-            tracee.pending = pending
+            tracee.pending, tracee.returning = pending, None
             self._tables.withhold(tracee.tid)
         elif not decision.call:
             # Nothing more will happen: the result is known without an exit-stop.
@@ -109,9 +110,12 @@ class Calls:
         self._returned(pending, _exit_stop(tracee, pending, value, injected=True), value)
 
     def exit(self, tracee: Tracee, returned: int) -> None:
-        """Take an exit-stop; one that nobody waits for (of plain stops) is not looked at."""
+        """Take an exit-stop; one that nobody waits for (of plain stops) is only counted."""
         pending, tracee.pending = tracee.pending, None
         if pending is None:
+            if tracee.returning is not None:
+                tracee.returning.stops += 1
+                tracee.returning = None
             return
         counter = self._counter(pending.call)
         counter.stops += 1
@@ -129,6 +133,10 @@ class Calls:
         if result != returned:
             self._tables.set_result(result)
         self._returned(pending, stop, result)
+
+    def repeated(self, call: Call, stops: int) -> None:
+        """Count stops that it takes besides to let a call run."""
+        self._counter(call).stops += stops
 
     def exited(self, tracee: Tracee, call: Call, sample: bpf.ExitSample, *, is_late: bool) -> None:
         """Take a call that an exit event tells of; a late one is not where the tracee is now."""
@@ -158,6 +166,7 @@ class Calls:
     def never_returned(self, tracee: Tracee) -> None:
         """Report the pending call, if any, as one without a result."""
         self._tables.withhold(tracee.tid)
+        tracee.returning = None
         pending, tracee.pending = tracee.pending, None
         if pending is None:
             return

@@ -22,6 +22,8 @@ __all__ = ["Sysemu"]
 
 #: Of ``syscall``, ``int 0x80`` and ``sysenter`` alike; the kernel restarts calls so, too.
 _INSTRUCTION_SIZE: Final = 2
+#: The exit-stop of the call that was not made, and the entry-stop of the one that is.
+_STOPS_TO_REPEAT: Final = 2
 
 
 class Sysemu(PtraceLoop):
@@ -71,6 +73,8 @@ class Sysemu(PtraceLoop):
             return
         if call.name in AFFINITY_CALLS:
             self.placement.release()
+        if rule is not None and tracee.emulated:
+            self.calls.repeated(call, _STOPS_TO_REPEAT)
         self._let_run(tracee, place)
 
     def _let_run(self, tracee: Tracee, place: tuple[int, ...]) -> None:
