@@ -217,6 +217,11 @@ class Plan:
         """Tell whether the filter stopped a call for what it is, and not for a rule."""
         return ret_data == _WATCHED
 
+    def __str__(self) -> str:
+        from accel.plan_table import table  # noqa: PLC0415 - only for who prints it
+
+        return table(self)
+
     def match(self, call: Call) -> int | None:
         """Find the first rule for a call that no filter has judged."""
         for index, rule in enumerate(self.rules):

@@ -11,16 +11,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
-from accel.abi import Abi
-from accel.capabilities import MECHANISMS
 from bench.audit import AuditUnavailable
 from tests.integration.combinations import COMBINATIONS, Case, Finding, cases, examine
 
 __all__ = ["main", "table"]
 
 _NAMES = (
-    "PTRACE_SYSCALL", "SKIPEXIT", "\"useless\"", "SKIPCALL", "what strace wants",
-    "\"don't use PTRACE_SYSCALL\"", "PTRACE_SYSEMU", "\"nullify\"",
+    "PTRACE_SYSCALL", "SKIPEXIT", '"useless"', "SKIPCALL", "what strace wants",
+    "\"don't use PTRACE_SYSCALL\"", "PTRACE_SYSEMU", '"nullify"',
 )  # fmt: skip
 
 
@@ -62,10 +60,8 @@ def main() -> int:
     if sys.stderr.isatty():
         print("\r" + " " * 72, end="\r", file=sys.stderr)
     print(table(findings))
-    calls = len({case.call for case in findings})
-    print(
-        f"\n{len(findings)} cases: {len(Abi) - 1} ABIs, {calls} calls, {len(MECHANISMS)} mechanisms."
-    )
+    counts = [len({getattr(case, of) for case in findings}) for of in ("abi", "call", "mechanism")]
+    print("\n{} cases: {} ABIs, {} calls, {} mechanisms.".format(len(findings), *counts))
     for case, finding in findings.items():
         for wrong in finding.wrong:
             print(f"{case}: {wrong}")
