@@ -15,6 +15,7 @@ import os
 import re
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import PathFinder
 from typing import Any, Final, TypeVar
@@ -22,15 +23,17 @@ from typing import Any, Final, TypeVar
 from bpf.errors import ProbesUnavailable
 from bpf.probes.headers import find_headers, merged
 
-__all__ = ["DIST_PACKAGES", "INSTALL", "UNINSTALL", "load", "locate", "source", "unload"]
+__all__ = ["DIST_PACKAGES", "INSTALL", "load", "locate", "source", "unload"]
 
 T = TypeVar("T")
 
 #: Where Debian puts the modules of its own Python.
 DIST_PACKAGES: Final = "/usr/lib/python3/dist-packages"
 INSTALL: Final = "sudo apt install python3-bpfcc linux-headers-amd64"
-UNINSTALL: Final = f"python3 -m pip uninstall bcc; {INSTALL}"
+_UNINSTALL: Final = f"python3 -m pip uninstall bcc; {INSTALL}"
 
+#: The environment is the process's.
+_compiling: Final = threading.Lock()
 #: bcc's own name for the tree of headers.
 _HEADERS: Final = "BCC_KERNEL_SOURCE"
 #: Debian's headers are those of another kernel: what they warn of does not concern the program.
@@ -55,7 +58,7 @@ def load(text: str) -> Any:
     """
     _check_privilege()
     bcc = _import_bcc()
-    with _headers() as tree, _environment(_HEADERS, tree):
+    with _compiling, _headers() as tree, _environment(_HEADERS, tree):
         try:
             return _apart(lambda: _make(bcc, text))
         except Exception as error:
@@ -124,7 +127,7 @@ def locate(path: Sequence[str], packaged: str = DIST_PACKAGES) -> str:
     if found and not _defines_bpf(found):
         raise ProbesUnavailable(
             f"{os.path.dirname(found)} is a package of crystal lattices with the same name as bcc",
-            UNINSTALL,
+            _UNINSTALL,
         )
     found = found or _module((packaged,))
     if not found or not _defines_bpf(found):
@@ -155,7 +158,10 @@ def _import_bcc() -> Any:
     assert spec.loader is not None
     module = sys.modules["bcc"] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with warnings.catch_warnings():
+            # Its source has escapes such as "\.", of which a Python warns that compiles it anew.
+            warnings.simplefilter("ignore")
+            spec.loader.exec_module(module)
     except Exception as error:
         for name in [name for name in sys.modules if name.split(".")[0] == "bcc"]:
             del sys.modules[name]

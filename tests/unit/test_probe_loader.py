@@ -98,6 +98,18 @@ def test_importing_bcc_makes_nothing_else_importable(
 
 
 @pytest.mark.usefixtures("without_bcc")
+def test_what_python_warns_of_in_bcc_is_nobodys_concern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where warnings are errors, as in these tests."""
+    escape = "class BPF: pass\n'\\.'\n"
+    with pytest.raises(SyntaxError):
+        compile(escape, "bcc", "exec")
+    monkeypatch.setattr(loader.locate, "__defaults__", (package(tmp_path, escape),))
+    assert loader._import_bcc().BPF
+
+
+@pytest.mark.usefixtures("without_bcc")
 def test_a_bcc_that_cannot_be_imported_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
