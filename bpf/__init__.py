@@ -26,6 +26,7 @@ from bpf.data import SeccompData
 from bpf.disassembler import disassemble
 from bpf.errors import CompileError, InvalidProgram, LibraryMissing, ProbesUnavailable
 from bpf.evaluator import evaluate
+from bpf.exit_selection import ExitSample, ExitSelection, ResultCondition
 from bpf.installer import FilterMemory, install, needs_no_new_privs
 from bpf.instruction import Instruction
 from bpf.program import Program
@@ -37,12 +38,15 @@ __all__ = [
     "Arch",
     "CompileError",
     "Condition",
+    "ExitSample",
+    "ExitSelection",
     "FilterMemory",
     "Instruction",
     "InvalidProgram",
     "LibraryMissing",
     "ProbesUnavailable",
     "Program",
+    "ResultCondition",
     "Rule",
     "SeccompData",
     "compile",

@@ -20,6 +20,8 @@ struct sample {
 	u64 time_ns;
 	s64 result;
 	u64 arguments[6];
+	u64 instruction_pointer;
+	u64 stack_pointer;
 	u32 tid;
 	u32 arch;
 	s32 number;
@@ -27,7 +29,7 @@ struct sample {
 };
 
 BPF_HASH(armed, u32, u8, 32768);
-BPF_RINGBUF_OUTPUT(samples, 64); /* pages of 4096 bytes: 2978 samples */
+BPF_RINGBUF_OUTPUT(samples, 64); /* pages of 4096 bytes: 2520 samples */
 BPF_ARRAY(lost, u64, 1);
 
 static __always_inline bool selected(const struct sample *call);
@@ -53,6 +55,8 @@ static __always_inline bool is_i386(const struct registers *regs)
 static __always_inline void describe(struct sample *call, const struct registers *regs)
 {
 	call->number = (s32)regs->orig_rax;
+	call->instruction_pointer = regs->rip;
+	call->stack_pointer = regs->rsp;
 	if (is_i386(regs)) {
 		call->arch = I386;
 		call->arguments[0] = (u32)regs->rbx;

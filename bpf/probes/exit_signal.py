@@ -24,7 +24,7 @@ from bpf.probes.selection_code import selection_code
 __all__ = ["ExitSignals"]
 
 #: struct sample of exit_signal.bpf.c.
-_SAMPLE: Final = struct.Struct("=Qq6QIIi4x")
+_SAMPLE: Final = struct.Struct("=Qq8QIIi4x")
 #: BPF_RINGBUF_OUTPUT(samples, 64) there.
 _RING_SIZE: Final = 64 * 4096
 
@@ -110,5 +110,5 @@ class ExitSignals:
 
 
 def _sample(record: memoryview) -> ExitSample:
-    time_ns, result, *arguments, tid, arch, number = _SAMPLE.unpack(record)
-    return ExitSample(tid, Arch(arch), number, tuple(arguments), result, time_ns)
+    time_ns, result, *arguments, ip, sp, tid, arch, number = _SAMPLE.unpack(record)
+    return ExitSample(tid, Arch(arch), number, tuple(arguments), result, time_ns, ip, sp)

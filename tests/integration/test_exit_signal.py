@@ -31,7 +31,7 @@ LSEEK, GETPID, GETPPID, GETPGID, EXECVE, CLOSE = 8, 39, 110, 121, 59, 3
 I386_LSEEK, I386_GETPPID = 19, 64
 X32 = 0x40000000
 EBADF = -9
-RING_SAMPLES = 64 * 4096 // (8 + 80)
+RING_SAMPLES = 64 * 4096 // (8 + 96)
 SI_KERNEL = 0x80
 
 EVERYTHING = tuple(ExitSelection(arch, None) for arch in Arch)
@@ -149,15 +149,21 @@ def test_each_selected_call_stops_once_and_its_sample_is_there_before() -> None:
 
 
 def test_a_sample_is_the_whole_call() -> None:
-    """Six arguments, the result, the thread and the time at which it returned."""
-    tids: list[int] = []
+    """Six arguments, the result, the thread, the time of the return, and where it was made."""
+    arguments = (77, 11, 22, 33, 44, (1 << 64) - 1)
+    places: list[tuple[int, int, int]] = []
+
+    def note(tid: int) -> None:
+        registers = ptrace.get_registers(tid)
+        places.append((tid, registers.rip, registers.rsp))
+
     with signals(selecting(LSEEK)) as sent:
         before = time.monotonic_ns()
-        seen = run(sent, [Call(LSEEK, (77, 11, 22, 33, 44, (1 << 64) - 1))], look=tids.append)
+        (sample,) = run(sent, [Call(LSEEK, arguments)], look=note).samples
         after = time.monotonic_ns()
-    (sample,) = seen.samples
-    expected = (77, 11, 22, 33, 44, (1 << 64) - 1)
-    assert sample == ExitSample(tids[0], Arch.X86_64, LSEEK, expected, EBADF, sample.time_ns)
+    ((tid, ip, sp),) = places
+    expected = ExitSample(tid, Arch.X86_64, LSEEK, arguments, EBADF, sample.time_ns, ip, sp)
+    assert sample == expected
     assert before < sample.time_ns < after
 
 
