@@ -10,7 +10,7 @@ from accel.capabilities import capabilities, check_decision
 from accel.decision import Decision
 from accel.errors import SetupError, UnsupportedKernel
 from accel.mask import SyscallMask
-from accel.mechanisms import ExitEvents, PerfExitEvents
+from accel.mechanisms import EbpfExitEvents, ExitEvents, PerfExitEvents
 from accel.plan import Plan, Rule
 from bpf.value import frozen, replace
 
@@ -105,6 +105,7 @@ def _by_event(rule: Rule) -> Rule:
 
 _SOURCES: Final[Mapping[str, Callable[[Sequence[bpf.ExitSelection]], ExitEvents]]] = {
     "perf": PerfExitEvents,
+    "ebpf": EbpfExitEvents,
 }
 
 

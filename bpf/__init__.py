@@ -24,7 +24,7 @@ from bpf.compiler import compile  # noqa: A004  as re.compile: always written bp
 from bpf.condition import Condition
 from bpf.data import SeccompData
 from bpf.disassembler import disassemble
-from bpf.errors import CompileError, InvalidProgram, LibraryMissing
+from bpf.errors import CompileError, InvalidProgram, LibraryMissing, ProbesUnavailable
 from bpf.evaluator import evaluate
 from bpf.exit_selection import ExitSample, ExitSelection, ResultCondition
 from bpf.installer import FilterMemory, install, needs_no_new_privs
@@ -44,6 +44,7 @@ __all__ = [
     "Instruction",
     "InvalidProgram",
     "LibraryMissing",
+    "ProbesUnavailable",
     "Program",
     "ResultCondition",
     "Rule",

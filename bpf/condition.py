@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from operator import eq, ge, gt, le, lt, ne
+from types import MappingProxyType
 from typing import Final
 
 from bpf.value import frozen
 
-__all__ = ["OPERATORS", "Condition"]
+__all__ = ["COMPARISONS", "OPERATORS", "Condition"]
 
-OPERATORS: Final = ("==", "!=", "<", "<=", ">", ">=")
+COMPARISONS: Final[Mapping[str, Callable[[int, int], bool]]] = MappingProxyType(
+    {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+)
+OPERATORS: Final = tuple(COMPARISONS)
 
 
 @frozen
@@ -45,6 +51,10 @@ class Condition:
     def word(self) -> int:
         """The mask in force, all ones unless one was given."""
         return (1 << self.width) - 1 if self.mask is None else self.mask
+
+    def holds(self, argument: int) -> bool:
+        """Tell whether it is true of what the register holds, all 64 bits of it."""
+        return COMPARISONS[self.operator](argument & self.word, self.value)
 
     def __str__(self) -> str:
         argument = f"args[{self.index}]" + (".low" if self.width == 32 else "")

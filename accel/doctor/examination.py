@@ -42,6 +42,7 @@ CHECKS: Final[Mapping[str, Callable[[Host], Finding]]] = MappingProxyType(
         "perf events": software.perf_events,
         "BTF": software.btf,
         "bcc": software.bcc,
+        "kernel headers": software.kernel_headers,
         "numba": software.numba,
         "strace": software.strace,
     }

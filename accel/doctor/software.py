@@ -8,10 +8,13 @@ import shutil
 from importlib.machinery import PathFinder
 from typing import Final
 
+import bpf
 from accel._kernel.attempt import run_program
 from accel.doctor.advice import allow_call, kernel_option
 from accel.doctor.check import Finding, limited, missing, ok
 from accel.doctor.host import CAP_PERFMON, CAP_SYS_ADMIN, Host
+from bpf.probes.headers import find_headers
+from bpf.probes.loader import DIST_PACKAGES, INSTALL, locate
 
 __all__ = [
     "bcc",
@@ -20,6 +23,7 @@ __all__ = [
     "cpus",
     "filter_compiler",
     "kernel",
+    "kernel_headers",
     "libseccomp",
     "numba",
     "perf_events",
@@ -29,8 +33,6 @@ __all__ = [
     "tracefs",
 ]
 
-#: Where Debian puts bcc, which no virtual environment sees by itself.
-_DIST_PACKAGES: Final = "/usr/lib/python3/dist-packages"
 _INSTALL_COMPILER: Final = "python3 -m pip install pyseccomp; sudo apt install libseccomp2"
 #: The highest perf_event_paranoid that lets everybody see events of the kernel.
 _KERNEL_EVENTS_FOR_ALL: Final = 1
@@ -80,8 +82,6 @@ def libseccomp(host: Host) -> Finding:
 
 def filter_compiler(host: Host) -> Finding:
     """Compile a filter, with pyseccomp."""
-    import bpf  # noqa: PLC0415 - what is missing is a finding
-
     if host.kernel.start.signal or host.kernel.filter.signal:
         # libseccomp asks by seccomp(2) what the kernel knows, and writes to a memfd_create(2).
         advice = allow_call(host, otherwise="accel doctor  # once nothing kills")
@@ -104,7 +104,7 @@ def system_calls(host: Host) -> Finding:
     """Compare the tables of numbers with this kernel."""
     install = "python3 -m pip install --upgrade system-calls"
     try:
-        from system_calls.linux_version import linux_version  # noqa: PLC0415 - as above
+        from system_calls.linux_version import linux_version  # noqa: PLC0415 - what is missing is a finding
 
         from accel.abi import Abi  # noqa: PLC0415
 
@@ -166,23 +166,19 @@ def btf(host: Host) -> Finding:
 
 def bcc(host: Host) -> Finding:
     """Look at the compiler of eBPF programs, without importing it: it is slow to load."""
-    debian = host.root + _DIST_PACKAGES
-    found = _module("bcc", host.python_path)
-    packaged = _module("bcc", (debian,))
-    if found and not _defines_bpf(found):
-        return missing(
-            f"{os.path.dirname(found)} is a package of crystal lattices with the same name",
-            "python3 -m pip uninstall bcc; sudo apt install python3-bpfcc",
-        )
-    origin = found or packaged
-    if not origin or not _defines_bpf(origin):
-        return missing("not installed", "sudo apt install python3-bpfcc")
+    try:
+        origin = locate(host.python_path, host.root + DIST_PACKAGES)
+    except bpf.ProbesUnavailable as error:
+        return missing(str(error.args[0]), error.hint)
     return ok(os.path.dirname(origin).removeprefix(host.root))
 
 
-def _defines_bpf(origin: str) -> bool:
-    with open(origin, encoding="utf-8", errors="replace") as file:
-        return re.search(r"^class BPF\b", file.read(), re.MULTILINE) is not None
+def kernel_headers(host: Host) -> Finding:
+    """Look for the headers of some kernel, which bcc compiles against."""
+    headers = find_headers(host.release, host.root)
+    if headers is None:
+        return missing("none of any kernel", INSTALL)
+    return ok(" and ".join(filter(None, (headers.build, headers.common))).replace(host.root, ""))
 
 
 def _module(name: str, path: tuple[str, ...]) -> str:

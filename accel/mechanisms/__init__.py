@@ -9,12 +9,14 @@ from accel.mechanisms.beginnings import attach, start
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.exit_event import ExitEvent
 from accel.mechanisms.exit_events import ExitEvents, PerfExitEvents
+from accel.mechanisms.exit_signals import EbpfExitEvents
 from accel.mechanisms.ptrace_loop import PtraceLoop
 from accel.mechanisms.ptrace_syscall import PtraceSyscall
 from accel.mechanisms.seccomp_trace import SeccompTrace
 from accel.mechanisms.sysemu import Sysemu
 
 __all__ = [
+    "EbpfExitEvents",
     "ExitEvent",
     "ExitEvents",
     "Observer",

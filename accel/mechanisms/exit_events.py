@@ -11,13 +11,14 @@ kill the thread: see ``detaching``.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Protocol
 
 import bpf
-from accel._kernel import perf, tracefs
+from accel._kernel import memory, perf, tracefs
 from accel.abi import Abi
 from accel.errors import UnsupportedKernel
 
@@ -29,6 +30,7 @@ _RAW: Final = "raw_syscalls/sys_exit"
 #: Where perf's samples have the arguments, see perf.Sample: di si dx r10 r8 r9; bx cx dx si di bp.
 _ARGUMENTS: Final = {bpf.Arch.X86_64: (4, 3, 2, 10, 8, 9), bpf.Arch.I386: (0, 1, 2, 3, 4, 5)}
 _CX, _SP, _IP = 1, 6, 7
+_INT80: Final = b"\xcd\x80"
 #: Calls whose tracepoint has another name than the call: SYSCALL_DEFINE in the kernel's source.
 _TRACEPOINT_NAMES: Final = {
     "stat": "newstat",
@@ -56,11 +58,17 @@ class ExitEvents(Protocol):
     def take(self, tid: int) -> Sequence[bpf.ExitSample]:
         """Take the samples of this thread that have come since the last time, in order."""
 
-    def owns(self, siginfo: bytes) -> bool:
-        """Tell whether a SIGTRAP comes from here."""
+    def owns(self, tid: int, siginfo: bytes) -> bool:
+        """Tell whether a SIGTRAP of this thread, pending or at hand, comes from here."""
 
-    def is_late(self, siginfo: bytes) -> bool:
-        """Tell whether such a SIGTRAP was blocked: the thread is in another call by now."""
+    def delivered(self, tid: int) -> None:
+        """Take note that the tracer has had such a signal."""
+
+    def is_late(self, sample: bpf.ExitSample, siginfo: bytes) -> bool:
+        """Tell whether the signal was blocked: the thread, now stopped, is in another call."""
+
+    def forget(self, tid: int) -> None:
+        """Forget a thread that has ended."""
 
     def close(self) -> None:
         """Disarm all."""
@@ -109,15 +117,22 @@ class PerfExitEvents:
         events = self._armed.get(tid)
         return [] if events is None else [_sample(sample) for sample in events.samples()]
 
-    def owns(self, siginfo: bytes) -> bool:
-        """Tell whether a SIGTRAP comes from here. No call of the kernel."""
+    def owns(self, _tid: int, siginfo: bytes) -> bool:
+        """Tell whether a SIGTRAP comes from here: it carries a cookie."""
         trap = perf.parse_trap(siginfo)
         return trap is not None and trap[0] == _COOKIE
 
-    def is_late(self, siginfo: bytes) -> bool:
-        """Tell whether such a SIGTRAP was blocked: the thread is in another call by now."""
+    def delivered(self, tid: int) -> None:
+        """Do nothing: the signal itself says whose it is."""
+
+    def is_late(self, _sample: bpf.ExitSample, siginfo: bytes) -> bool:
+        """Tell whether such a SIGTRAP was blocked: its flags say so."""
         trap = perf.parse_trap(siginfo)
         return trap is not None and bool(trap[1] & perf.TRAP_PERF_FLAG_ASYNC)
+
+    def forget(self, tid: int) -> None:
+        """Forget a thread that has ended."""
+        self.disarm(tid)
 
     def close(self) -> None:
         """Close all events."""
@@ -194,8 +209,8 @@ def _single_calls(selections: Iterable[bpf.ExitSelection]) -> Iterator[perf.Trac
 
 def _sample(sample: perf.Sample) -> bpf.ExitSample:
     registers = sample.registers
-    arch = bpf.Arch.I386 if sample.is_32bit else bpf.Arch.X86_64
-    word = 0xFFFF_FFFF if sample.is_32bit else 0xFFFF_FFFF_FFFF_FFFF
+    arch = bpf.Arch.I386 if sample.is_32bit or _is_int80(sample) else bpf.Arch.X86_64
+    word = 0xFFFF_FFFF if arch is bpf.Arch.I386 else 0xFFFF_FFFF_FFFF_FFFF
     arguments = tuple([registers[at] & word for at in _ARGUMENTS[arch]])
     return bpf.ExitSample(
         sample.tid,
@@ -207,6 +222,19 @@ def _sample(sample: perf.Sample) -> bpf.ExitSample:
         registers[_IP],
         registers[_SP],
     )
+
+
+def _is_int80(sample: perf.Sample) -> bool:
+    """Tell whether 64-bit code has made a call of the 32-bit ABI: it is seen if both numbers are.
+
+    ``syscall`` leaves the return address in rcx, but where the processor has FRED; so look.
+    """
+    ip = sample.registers[_IP]
+    if sample.registers[_CX] == ip:
+        return False
+    with contextlib.suppress(OSError):
+        return memory.read(sample.tid, ip - len(_INT80), len(_INT80)) == _INT80
+    return False
 
 
 def _reason(error: OSError) -> str:

@@ -6,6 +6,7 @@ be killed by it, so it is taken first, even if the tracee blocks it.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections import Counter
 from typing import Final
@@ -21,7 +22,6 @@ from accel.tracee import Tracee
 __all__ = ["ExitStops"]
 
 _ABIS: Final = {bpf.Arch.X86_64: Abi.X86_64, bpf.Arch.I386: Abi.I386}
-_ARCHS: Final = {Abi.X86_64.audit_arch: bpf.Arch.X86_64, Abi.I386.audit_arch: bpf.Arch.I386}
 #: The code segment of 32-bit programs, __USER32_CS in <asm/segment.h>.
 _USER32_CS: Final = 0x23
 _TRAP: Final = 1 << (signal.SIGTRAP - 1)
@@ -53,34 +53,46 @@ class ExitStops:
 
     def take(self, tracee: Tracee, siginfo: bytes) -> bool:
         """Take the SIGTRAP of an exit event, and tell of its calls; False if it is another's."""
-        if not self._events.owns(siginfo):
+        if not self._events.owns(tracee.tid, siginfo):
             return False
         self._stops["exit-event"] += 1
-        samples = self._events.take(tracee.tid)
-        is_late = self._events.is_late(siginfo)
-        for sample in samples[:-1]:
-            self._calls.exited(tracee, _call(tracee, sample), sample, is_late=True)
-        for sample in samples[-1:]:
-            call = _call(tracee, sample)
-            self._calls.exited(tracee, call, sample, is_late=is_late)
+        self._events.delivered(tracee.tid)
+        *late, last = self._events.take(tracee.tid) or (None,)
+        for sample in late:
+            self._tell(tracee, sample, is_late=True)
+        if last is not None:  # Else it was told of already, or lost.
+            with contextlib.suppress(ProcessLookupError):
+                self._tell(tracee, last, is_late=self._events.is_late(last, siginfo))
         return True
 
     def drain(self, tracee: Tracee) -> None:
         """Tell of calls whose signal has not come, as the tracee blocks it; before it disarms."""
         for sample in self._events.take(tracee.tid):
-            self._calls.exited(tracee, _call(tracee, sample), sample, is_late=True)
+            self._tell(tracee, sample, is_late=True)
+
+    def _tell(self, tracee: Tracee, sample: bpf.ExitSample, *, is_late: bool) -> None:
+        call = Call(
+            tracee.tid,
+            tracee.pid,
+            _ABIS[sample.arch],
+            sample.number,
+            sample.arguments,
+            sample.instruction_pointer,
+            sample.stack_pointer,
+        )
+        self._calls.exited(tracee, call, sample, is_late=is_late)
 
     def executed(self, tracee: Tracee, former: int) -> None:
         """Follow execve(2), which has disarmed the tracee."""
         for tid in {former, tracee.tid}:
             for sample in self._events.take(tid):
-                self._calls.exited(tracee, _call(tracee, sample), sample, is_late=True)
+                self._tell(tracee, sample, is_late=True)
             self._events.disarm(tid)
         self.arm(tracee)
 
     def ended(self, tid: int) -> None:
         """Forget a tracee."""
-        self._events.disarm(tid)
+        self._events.forget(tid)
 
     def close(self) -> None:
         """Disarm all tracees."""
@@ -97,7 +109,7 @@ class ExitStops:
         self.drain(tracee)
         self._events.disarm(tracee.tid)
         pending = tracee.request(ptrace.peek_siginfo)
-        if not any(self._events.owns(siginfo) for siginfo in pending):
+        if not any(self._events.owns(tracee.tid, siginfo) for siginfo in pending):
             self._restore(tracee)
             return True
         if tracee.signal_mask is None:
@@ -112,16 +124,3 @@ class ExitStops:
         if tracee.signal_mask is not None:
             tracee.request(ptrace.set_signal_mask, tracee.signal_mask)
             tracee.signal_mask = None
-
-
-def _call(tracee: Tracee, sample: bpf.ExitSample) -> Call:
-    """Make the call of a sample, of which the code segment alone has told the ABI."""
-    return Call(
-        tracee.tid,
-        tracee.pid,
-        _ABIS[sample.arch],
-        sample.number,
-        sample.arguments,
-        sample.instruction_pointer,
-        sample.stack_pointer,
-    )

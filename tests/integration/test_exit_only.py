@@ -37,7 +37,7 @@ from tests.integration.strace_comparison import (
 from tests.integration.test_real_programs import BUILT, SCENARIOS
 from tests.support import compiled, require, require_program
 
-MECHANISMS = ("exit-event:perf",)
+MECHANISMS = ("exit-event:perf", "exit-event:ebpf")
 FAILING = (result < 0) & (result >= -4095)
 
 

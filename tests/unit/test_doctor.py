@@ -58,6 +58,8 @@ FILES: Mapping[str, str] = MappingProxyType(
         "/sys/kernel/btf/vmlinux": "",
         "/sys/kernel/tracing/events/raw_syscalls/enable": "0\n",
         "/usr/lib/python3/dist-packages/bcc/__init__.py": "class BPF(object):\n    pass\n",
+        "/usr/src/linux-headers-6.1.0-18-amd64/include/generated/autoconf.h": "",
+        "/usr/src/linux-headers-6.1.0-18-common/include/linux/kconfig.h": "",
         "/venv/numba/__init__.py": "",
         "/venv/numba-0.60.0.dist-info/METADATA": "",
     }
@@ -324,6 +326,10 @@ BAD_HOSTS: Mapping[str, tuple[Mapping[str, str | None], Kernel, str, str, str]] 
     "another bcc": (
         {"/venv/bcc/__init__.py": "class Lattice:\n    pass\n"},
         KERNEL, "bcc", "missing", "pip uninstall bcc",
+    ),
+    "no kernel headers": (
+        {"/usr/src/linux-headers-6.1.0-18-common/include/linux/kconfig.h": None},
+        KERNEL, "kernel headers", "missing", "linux-headers-amd64",
     ),
     "no numba": (
         {"/venv/numba/__init__.py": None}, KERNEL, "numba", "missing", "pip install numba",

@@ -21,6 +21,7 @@ VALUES = frozenset(
 MAY_IMPORT = {
     "bpf.value": set(),
     "bpf": {"bpf"},
+    "bpf.probes": {"bpf", "bpf.probes"},
     "values": {"values"},
     "accel._kernel": {"accel._kernel"},
     "accel.decoding": {"values", "accel.decoding"},
@@ -33,14 +34,15 @@ MAY_IMPORT = {
     "accel._loop": set(),
     "accel.jit": {"values", "accel._kernel", "accel._loop"},
     "accel.mechanisms": {
-        "values", "bpf", "accel._kernel", "accel._emit", "accel._loop", "accel.tracee",
+        "values", "bpf", "bpf.probes", "accel._kernel", "accel._emit", "accel._loop",
+        "accel.tracee",
         "accel.launch", "accel.mechanisms",
     },
     "accel.tracing_thread": {"values", "accel._kernel", "accel.mechanisms"},
     "accel.capture": {"accel.launch"},
     "accel.snapshots": {"values", "accel.decoding"},
     "accel.testing": {"values"},
-    "accel.doctor": {"values", "accel._kernel", "bpf", "accel.doctor"},
+    "accel.doctor": {"values", "accel._kernel", "bpf", "bpf.probes", "accel.doctor"},
     "accel.mechanism_choice": {"values", "bpf", "accel.plan", "accel.mechanisms"},
     "accel.rulebook": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
@@ -107,8 +109,8 @@ def test_a_module_imports_only_what_its_layer_may(module: str, path: Path) -> No
 
 @pytest.mark.parametrize(("module", "path"), MODULES, ids=str)
 def test_only_the_kernel_layer_touches_ctypes(module: str, path: Path) -> None:
-    """And the two places of bpf that hand memory to the kernel or bind libseccomp."""
-    allowed = ("accel._kernel", "bpf.installer", "bpf.libseccomp")
+    """And the places of bpf that hand memory to the kernel, bind libseccomp, or call bcc."""
+    allowed = ("accel._kernel", "bpf.installer", "bpf.libseccomp", "bpf.probes.loader")
     if module.startswith(allowed):
         return
     text = path.read_text(encoding="utf-8")
@@ -121,3 +123,11 @@ def test_pyseccomp_is_imported_in_one_module() -> None:
     users = [name for name, path in MODULES if "import pyseccomp" in path.read_text()]
     assert len(users) <= 1
     assert all(name.startswith("bpf.") for name in users)
+
+
+def test_bcc_is_known_in_one_module() -> None:
+    """Whoever wants a probe asks the loader, which alone knows where bcc is."""
+    users = [name for name, path in MODULES if '"bcc"' in path.read_text() and name[:3] == "bpf"]
+    assert users == ["bpf.probes.loader"]
+    texts = [path.read_text() for _name, path in MODULES]
+    assert not [text for text in texts if "import bcc" in text or "from bcc" in text]

@@ -1,0 +1,9 @@
+"""eBPF programs, C compiled by bcc when they are wanted, and what reads their results.
+
+Everything here needs root, and bcc, whose Debian package is python3-bpfcc; without them the first
+use raises ``bpf.errors.ProbesUnavailable``. Importing this package loads no bcc.
+"""
+
+from bpf.probes.exit_signal import ExitSignals
+
+__all__ = ["ExitSignals"]

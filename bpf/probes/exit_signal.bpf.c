@@ -1,0 +1,129 @@
+/* Exit-only by signal: SIGTRAP to an armed thread whose system call has returned and is selected.
+ *
+ * Compiled by bcc, whose macros declare maps and programs; what selected() does is generated and
+ * follows this text. No structure of the kernel is looked into whose layout depends on its version.
+ */
+
+enum { X86_64 = 0xc000003e, I386 = 0x40000003 }; /* <linux/audit.h> */
+enum { USER32_CS = 0x23 };                       /* __USER32_CS of <asm/segment.h> */
+enum { INT_0x80 = 0x80cd };                      /* the bytes cd 80, as a word */
+enum { SIGNAL_TRAP = 5 };
+
+/* struct pt_regs of <asm/ptrace.h>, as user space is promised it. */
+struct registers {
+	u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+	u64 orig_rax, rip, cs, eflags, rsp, ss;
+};
+
+/* exit_signal.py reads it: no holes. */
+struct sample {
+	u64 time_ns;
+	s64 result;
+	u64 arguments[6];
+	u64 instruction_pointer;
+	u64 stack_pointer;
+	u32 tid;
+	u32 arch;
+	s32 number;
+	u32 unused;
+};
+
+BPF_HASH(armed, u32, u8, 32768);
+BPF_RINGBUF_OUTPUT(samples, 64); /* pages of 4096 bytes: 2520 samples */
+BPF_ARRAY(lost, u64, 1);
+
+static __always_inline bool selected(const struct sample *call);
+
+/* Whether the call was of the i386 ABI, which 64-bit code enters by int 0x80.
+ *
+ * SYSCALL leaves the address of the next instruction in RCX, where an argument of i386 would be. So
+ * only where they differ the instruction must be looked at: after int 0x80, and after execve, which
+ * clears RCX. A program can deceive this: by such an argument, or by changing the instruction.
+ */
+static __always_inline bool is_i386(const struct registers *regs)
+{
+	u16 instruction = 0;
+
+	if ((u16)regs->cs == USER32_CS)
+		return true;
+	if (regs->rcx == regs->rip)
+		return false;
+	bpf_probe_read_user(&instruction, sizeof(instruction), (void *)(regs->rip - 2));
+	return instruction == INT_0x80;
+}
+
+static __always_inline void describe(struct sample *call, const struct registers *regs)
+{
+	call->number = (s32)regs->orig_rax;
+	call->instruction_pointer = regs->rip;
+	call->stack_pointer = regs->rsp;
+	if (is_i386(regs)) {
+		call->arch = I386;
+		call->arguments[0] = (u32)regs->rbx;
+		call->arguments[1] = (u32)regs->rcx;
+		call->arguments[2] = (u32)regs->rdx;
+		call->arguments[3] = (u32)regs->rsi;
+		call->arguments[4] = (u32)regs->rdi;
+		call->arguments[5] = (u32)regs->rbp;
+	} else {
+		call->arch = X86_64;
+		call->arguments[0] = regs->rdi;
+		call->arguments[1] = regs->rsi;
+		call->arguments[2] = regs->rdx;
+		call->arguments[3] = regs->r10;
+		call->arguments[4] = regs->r8;
+		call->arguments[5] = regs->r9;
+	}
+}
+
+/* Every call of every process on the host comes here: threads that are not armed leave first. */
+RAW_TRACEPOINT_PROBE(sys_exit)
+{
+	u32 tid = bpf_get_current_pid_tgid(), first = 0;
+	struct registers regs;
+	struct sample call;
+	u64 *count;
+
+	if (!armed.lookup(&tid))
+		return 0;
+	if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)ctx->args[0]))
+		return 0;
+	__builtin_memset(&call, 0, sizeof(call));
+	call.result = (s64)ctx->args[1];
+	describe(&call, &regs);
+	if (!selected(&call))
+		return 0;
+	call.tid = tid;
+	call.time_ns = bpf_ktime_get_ns();
+	/* The sample first: whoever sees the stop finds it. Nobody polls, so nobody is woken. */
+	if (samples.ringbuf_output(&call, sizeof(call), BPF_RB_NO_WAKEUP)) {
+		count = lost.lookup(&first);
+		if (count)
+			lock_xadd(count, 1);
+	}
+	bpf_send_signal_thread(SIGNAL_TRAP);
+	return 0;
+}
+
+/* A tid that is free again may become that of a thread that nobody traces, and SIGTRAP kills. */
+RAW_TRACEPOINT_PROBE(sched_process_exit)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+
+	armed.delete(&tid);
+	return 0;
+}
+
+/* A thread that executes a program gets its leader's tid, and the leader has gone; execve(2) under
+ * ptrace(2). The arguments are the task, its former tid, and the program. */
+RAW_TRACEPOINT_PROBE(sched_process_exec)
+{
+	u32 tid = bpf_get_current_pid_tgid(), former = ctx->args[1];
+	u8 yes = 1;
+
+	if (former != tid && armed.lookup(&former)) {
+		armed.delete(&former);
+		armed.update(&tid, &yes);
+	}
+	return 0;
+}
