@@ -360,7 +360,7 @@ SCENARIOS = (
             cat fifo &
             exec 3> fifo
             kill -TERM %1
-            wait %1 || echo "wait says $?"
+            wait $! || echo "wait says $?"  # Not %1, which is no more once bash has noticed.
             (kill -KILL $BASHPID) || echo "killed with $?"
             """,
             shell="bash",
