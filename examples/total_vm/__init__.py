@@ -6,9 +6,8 @@ out and reported once, where PTRACE_SYSCALL reports it twice and needs a harmles
 
 This does the same with a small kernel. Files live in memory (``vfs``, ``descriptors``), time is the
 machine's own (``clock``), there is one process (``process_calls``). Each call stops once and is
-answered by a method marked ``@syscall`` with a Decision: skip with a value, or fail. The host runs
-only what concerns the guest's own memory and registers, ``memory_calls.PASSED``; so one could not
-do with an a-priori SYSEMU, which cannot let a call run: UML maps memory by calls that it injects.
+answered by a method marked ``@syscall``: its result becomes a Decision to skip the call. The host
+runs only what concerns the guest's own memory and registers, ``memory_calls.PASSED``.
 
     $ python -m examples.total_vm -- sh -c 'for i in 1 2 3; do echo $i; done; exit 4'
     1
@@ -22,10 +21,10 @@ do with an a-priori SYSEMU, which cannot let a call run: UML maps memory by call
     $ python -m examples.total_vm -- uname -n
     total-vm
 
-Limits: one process of one thread; no signal handlers; programs must be static, as the host's loader
-maps files. What is no system call cannot be answered: rdtsc, cpuid, and AT_RANDOM and the addresses
-of memory that the host chose. The vDSO is hidden (``boot``). The program itself is a file of the
-host: its execve is the last that the host opens for it.
+Limits: one process of one thread; no signal handlers; permissions are shown, not enforced; programs
+must be static, as no file can be mapped. The vDSO is hidden (``boot``), but what else is no system
+call cannot be answered: rdtsc, cpuid, the host's choice of addresses and of AT_RANDOM. The program
+itself is a file of the host, the last that the host opens for it.
 """
 
 from .clock import Clock

@@ -8,7 +8,7 @@ import stat
 from typing import BinaryIO, ClassVar
 
 from .descriptors import DescriptorTable, OpenFile
-from .vfs import Node
+from .nodes import Node
 
 __all__ = ["Console", "PipeNode"]
 
@@ -35,11 +35,26 @@ class Console:
         self.stdout = stdout or io.BytesIO()
         self.stderr = stderr or io.BytesIO()
 
+    @property
+    def output(self) -> bytes:
+        """What the guest has written to a standard output that is kept."""
+        return _kept(self.stdout)
+
+    @property
+    def errors(self) -> bytes:
+        """What the guest has written to a standard error that is kept."""
+        return _kept(self.stderr)
+
     def open(self, descriptors: DescriptorTable) -> None:
         """Make the three streams descriptors 0, 1 and 2."""
         descriptors.put(0, _Stream(self.stdin, os.O_RDONLY))
         descriptors.put(1, _Stream(self.stdout, os.O_WRONLY))
         descriptors.put(2, _Stream(self.stderr, os.O_WRONLY))
+
+
+def _kept(stream: BinaryIO) -> bytes:
+    assert isinstance(stream, io.BytesIO), "it went to a stream of the host"
+    return stream.getvalue()
 
 
 class _Stream(OpenFile):

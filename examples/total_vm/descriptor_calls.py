@@ -14,7 +14,7 @@ from .dispatch import Answer, syscall
 from .files import Files
 from .guest import Guest, error
 from .layouts import dirent64, iovecs, pack_poll, poll_requests, stat
-from .vfs import File
+from .nodes import File
 
 __all__ = ["DescriptorCalls"]
 
@@ -121,6 +121,20 @@ class DescriptorCalls:
     def fstat(self, guest: Guest, fd: int, statbuf: int) -> Answer:
         """Describe a file that is open."""
         guest.write(statbuf, stat(self._descriptors[fd].node, self._files.tree.device))
+        return 0
+
+    @syscall("fchmod")
+    def fchmod(self, guest: Guest, fd: int, mode: int) -> Answer:
+        """Change permissions of a file that is open."""
+        del guest
+        self._descriptors[fd].node.permissions = mode & 0o7777
+        return 0
+
+    @syscall("fchown")
+    def fchown(self, guest: Guest, fd: int, owner: int, group: int) -> Answer:
+        """Change owner and group of a file that is open."""
+        del guest
+        self._descriptors[fd].node.change_owner(owner, group)
         return 0
 
     @syscall("fsync")

@@ -7,7 +7,7 @@ import os
 from typing import Final
 
 from .guest import error
-from .vfs import Device, Directory, File, Node
+from .nodes import Device, Directory, File, Node
 
 __all__ = [
     "DescriptorTable",

@@ -7,7 +7,8 @@ from typing import Final
 
 from .descriptors import DescriptorTable, OpenDirectory
 from .guest import Guest, error
-from .vfs import Directory, Place, VirtualFileSystem
+from .nodes import Directory, Node
+from .vfs import Place, VirtualFileSystem
 
 __all__ = ["AT_FDCWD", "Files"]
 
@@ -24,14 +25,22 @@ class Files:
         self.working_directory = tree.root
         self.umask = 0o022
 
-    def place(self, guest: Guest, dirfd: int, pathname: int, *, follow: bool = True) -> Place:
-        """Find where the path at the address ``pathname`` leads, from ``dirfd`` on."""
+    def node(self, guest: Guest, dirfd: int, pathname: int, *, follow: bool = True) -> Node:
+        """Find the node that the path at the address ``pathname`` names, from ``dirfd`` on."""
+        path, start = self._path(guest, dirfd, pathname)
+        return self.tree.lookup(path, start, follow=follow)
+
+    def place(self, guest: Guest, dirfd: int, pathname: int, *, follow: bool = False) -> Place:
+        """Find the place that the path names, where something can be made or removed."""
+        path, start = self._path(guest, dirfd, pathname)
+        return self.tree.walk(path, start, follow=follow)
+
+    def _path(self, guest: Guest, dirfd: int, pathname: int) -> tuple[bytes, Directory]:
         path = guest.string(pathname)
         if len(path) >= _PATH_MAX:
             raise error(errno.ENAMETOOLONG)
         absolute = path.startswith(b"/")
-        start = self.working_directory if absolute else self.directory(dirfd)
-        return self.tree.walk(path, start, follow=follow)
+        return path, self.working_directory if absolute else self.directory(dirfd)
 
     def directory(self, dirfd: int) -> Directory:
         """Find the directory that a descriptor stands for."""

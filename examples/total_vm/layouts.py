@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from .vfs import Node
+from .nodes import Node
 
 __all__ = [
     "SIGACTION_SIZE",

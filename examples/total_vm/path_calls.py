@@ -11,7 +11,7 @@ from .dispatch import Answer, syscall
 from .files import AT_FDCWD, Files
 from .guest import Guest, error
 from .layouts import stat, timespec_values
-from .vfs import Device, Directory, File, Node, SymbolicLink
+from .nodes import Device, Directory, File, Node, SymbolicLink
 
 __all__ = ["PathCalls"]
 
@@ -36,21 +36,28 @@ class PathCalls:
     @syscall("creat", dirfd=AT_FDCWD, flags=_CREATING)
     def openat(self, guest: Guest, dirfd: int, pathname: int, flags: int, mode: int) -> Answer:
         """Open a file; make it first, if that is wanted."""
-        exclusive = flags & os.O_CREAT and flags & os.O_EXCL
-        follow = not (flags & os.O_NOFOLLOW or exclusive)
-        place = self._files.place(guest, dirfd, pathname, follow=follow)
-        if exclusive and place.node is not None:
-            raise error(errno.EEXIST)
-        if flags & os.O_CREAT and place.node is None:
-            node: Node = File(permissions=self._files.permissions(mode))
-            self._files.tree.create(place, node)
+        if flags & os.O_CREAT:
+            node = self._created(guest, dirfd, pathname, flags, mode)
         else:
-            node = place.existing()
+            node = self._files.node(guest, dirfd, pathname, follow=not flags & os.O_NOFOLLOW)
         file = _opened(node, flags)
         if flags & os.O_TRUNC and isinstance(node, File):
             node.truncate(0)
             node.mtime_ns = self._files.tree.now()
         return self._files.descriptors.add(file, close_on_exec=bool(flags & os.O_CLOEXEC))
+
+    def _created(self, guest: Guest, dirfd: int, pathname: int, flags: int, mode: int) -> Node:
+        """Find the file to open, or make it."""
+        place = self._files.place(guest, dirfd, pathname)
+        if place.needs_directory or not place.is_name:
+            raise error(errno.EISDIR)
+        if not flags & (os.O_NOFOLLOW | os.O_EXCL):
+            place = self._files.place(guest, dirfd, pathname, follow=True)
+            if not place.is_name:
+                raise error(errno.EISDIR)
+        if flags & os.O_EXCL or place.node is None:
+            self._files.tree.create(place, File(permissions=self._files.permissions(mode)))
+        return place.parent.entries[place.name]
 
     # ------------------------------------------------------------------------- looking
 
@@ -69,7 +76,7 @@ class PathCalls:
     @syscall("readlink", dirfd=AT_FDCWD)
     def readlinkat(self, guest: Guest, dirfd: int, pathname: int, buf: int, bufsiz: int) -> Answer:
         """Tell where a symbolic link leads."""
-        link = self._files.place(guest, dirfd, pathname, follow=False).existing()
+        link = self._files.node(guest, dirfd, pathname, follow=False)
         if not isinstance(link, SymbolicLink):
             raise error(errno.EINVAL)
         target = link.target[:bufsiz]
@@ -81,7 +88,7 @@ class PathCalls:
     @syscall("access", dirfd=AT_FDCWD)
     def faccessat(self, guest: Guest, dirfd: int, pathname: int, mode: int) -> Answer:
         """Tell whether root may; that is always so, except to execute what nobody may."""
-        node = self._files.place(guest, dirfd, pathname).existing()
+        node = self._files.node(guest, dirfd, pathname)
         if mode & os.X_OK and not isinstance(node, Directory) and not node.permissions & 0o111:
             raise error(errno.EACCES)
         return 0
@@ -100,7 +107,7 @@ class PathCalls:
     @syscall("chdir")
     def chdir(self, guest: Guest, pathname: int) -> Answer:
         """Go to a directory."""
-        node = self._files.place(guest, AT_FDCWD, pathname).existing()
+        node = self._files.node(guest, AT_FDCWD, pathname)
         if not isinstance(node, Directory):
             raise error(errno.ENOTDIR)
         self._files.working_directory = node
@@ -127,7 +134,8 @@ class PathCalls:
     def mkdirat(self, guest: Guest, dirfd: int, pathname: int, mode: int) -> Answer:
         """Make a directory."""
         directory = Directory(permissions=self._files.permissions(mode))
-        self._files.tree.create(self._files.place(guest, dirfd, pathname), directory)
+        place = self._files.place(guest, dirfd, pathname)
+        self._files.tree.create(place, directory)
         return 0
 
     @syscall("unlinkat")
@@ -135,7 +143,7 @@ class PathCalls:
     @syscall("rmdir", dirfd=AT_FDCWD, flags=_AT_REMOVEDIR)
     def unlinkat(self, guest: Guest, dirfd: int, pathname: int, flags: int) -> Answer:
         """Remove a name; the file lives on while it is open."""
-        place = self._files.place(guest, dirfd, pathname, follow=False)
+        place = self._files.place(guest, dirfd, pathname)
         if flags & _AT_REMOVEDIR:
             self._files.tree.remove_directory(place)
         else:
@@ -148,8 +156,8 @@ class PathCalls:
         self, guest: Guest, olddirfd: int, oldpath: int, newdirfd: int, newpath: int
     ) -> Answer:
         """Move a name."""
-        old = self._files.place(guest, olddirfd, oldpath, follow=False)
-        new = self._files.place(guest, newdirfd, newpath, follow=False)
+        old = self._files.place(guest, olddirfd, oldpath)
+        new = self._files.place(guest, newdirfd, newpath)
         self._files.tree.rename(old, new)
         return 0
 
@@ -159,11 +167,9 @@ class PathCalls:
         self, guest: Guest, olddirfd: int, oldpath: int, newdirfd: int, newpath: int
     ) -> Answer:
         """Give a file one more name."""
-        node = self._files.place(guest, olddirfd, oldpath, follow=False).existing()
-        if isinstance(node, Directory):
-            raise error(errno.EPERM)
-        place = self._files.place(guest, newdirfd, newpath, follow=False)
-        self._files.tree.add(place, node)
+        node = self._files.node(guest, olddirfd, oldpath, follow=False)
+        place = self._files.place(guest, newdirfd, newpath)
+        self._files.tree.link(place, node)
         return 0
 
     @syscall("symlinkat")
@@ -171,7 +177,7 @@ class PathCalls:
     def symlinkat(self, guest: Guest, target: int, newdirfd: int, linkpath: int) -> Answer:
         """Make a symbolic link."""
         link = SymbolicLink(target=guest.string(target))
-        place = self._files.place(guest, newdirfd, linkpath, follow=False)
+        place = self._files.place(guest, newdirfd, linkpath)
         self._files.tree.create(place, link)
         return 0
 
@@ -181,7 +187,7 @@ class PathCalls:
     @syscall("chmod", dirfd=AT_FDCWD)
     def fchmodat(self, guest: Guest, dirfd: int, pathname: int, mode: int) -> Answer:
         """Change permissions."""
-        self._files.place(guest, dirfd, pathname).existing().permissions = mode & 0o7777
+        self._files.node(guest, dirfd, pathname).permissions = mode & 0o7777
         return 0
 
     @syscall("fchownat")
@@ -190,10 +196,8 @@ class PathCalls:
     def fchownat(  # noqa: PLR0917 - as many as the call has
         self, guest: Guest, dirfd: int, pathname: int, owner: int, group: int, flags: int
     ) -> Answer:
-        """Change owner and group; -1 keeps them."""
-        node = self._node(guest, dirfd, pathname, flags)
-        node.uid = node.uid if owner in _UNCHANGED else owner
-        node.gid = node.gid if group in _UNCHANGED else group
+        """Change owner and group."""
+        self._node(guest, dirfd, pathname, flags).change_owner(owner, group)
         return 0
 
     @syscall("utimensat")
@@ -217,11 +221,7 @@ class PathCalls:
                 return self._files.working_directory
             return self._files.descriptors[dirfd].node
         follow = not flags & _AT_SYMLINK_NOFOLLOW
-        return self._files.place(guest, dirfd, pathname, follow=follow).existing()
-
-
-#: (uid_t)-1 and (gid_t)-1, whatever sign the argument has.
-_UNCHANGED: Final = frozenset((-1, 0xFFFF_FFFF))
+        return self._files.node(guest, dirfd, pathname, follow=follow)
 
 
 def _opened(node: Node, flags: int) -> OpenFile:

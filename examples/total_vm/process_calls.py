@@ -201,7 +201,7 @@ class ProcessCalls:
         if sig == 0 or handler == _SIG_IGN or (sig in _IGNORED_BY_DEFAULT and handler == _SIG_DFL):
             return 0
         if handler != _SIG_DFL:
-            self._log(f"this machine runs no handler, not of {signal.Signals(sig).name} either")
+            self._log(f"this machine runs no signal handlers: signal {sig} is not delivered")
             raise error(errno.ENOSYS)
         os.kill(guest.host_pid, sig)
         return 0

@@ -7,7 +7,8 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from .vfs import Device, Directory, File, Node, SymbolicLink, VirtualFileSystem
+from .nodes import Device, Directory, File, Node, SymbolicLink
+from .vfs import VirtualFileSystem
 
 __all__ = ["BUILT_IN", "copy_of", "from_mapping"]
 

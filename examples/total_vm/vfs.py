@@ -1,150 +1,23 @@
-"""A file system in memory: nodes, directories, and the walk from a path to its node."""
+"""A tree of files in memory, and the walk from a path to its node."""
 
 from __future__ import annotations
 
 import errno
 import itertools
-import stat
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import ClassVar, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from .guest import error
+from .nodes import Directory, Node, SymbolicLink
 
-__all__ = ["Device", "Directory", "File", "Node", "Place", "SymbolicLink", "VirtualFileSystem"]
+__all__ = ["Place", "VirtualFileSystem"]
 
 #: ELOOP after so many symbolic links: path_resolution(7).
 _MAX_LINKS: Final = 40
 _NAME_MAX: Final = 255
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """What every file has, whatever it is."""
-
-    kind: ClassVar[int] = 0
-    permissions: int = 0o644
-    uid: int = 0
-    gid: int = 0
-    mtime_ns: int = 0
-    #: 0: the file system gives it a number.
-    inode: int = 0
-    #: How many names it has; a directory also has "." and the ".." of each directory in it.
-    links: int = 0
-    #: Blocks of 512 bytes.
-    blocks: int = 0
-
-    @property
-    def mode(self) -> int:
-        """Type and permissions."""
-        return self.kind | self.permissions
-
-    @property
-    def size(self) -> int:
-        """Its length in bytes."""
-        return 0
-
-    @property
-    def device_number(self) -> int:
-        """What device it stands for."""
-        return 0
-
-
-@dataclass(slots=True, eq=False)
-class File(Node):
-    """A regular file."""
-
-    kind: ClassVar[int] = stat.S_IFREG
-    content: bytearray = field(default_factory=bytearray)
-
-    @property
-    def size(self) -> int:
-        """Its length in bytes."""
-        return len(self.content)
-
-    def write_at(self, offset: int, data: bytes) -> None:
-        """Write ``data``; a gap before it becomes zeros."""
-        self.content.extend(bytes(max(0, offset - len(self.content))))
-        self.content[offset : offset + len(data)] = data
-        self._allocate()
-
-    def truncate(self, size: int) -> None:
-        """Give it a length; what is new is zeros."""
-        del self.content[size:]
-        self.content.extend(bytes(size - len(self.content)))
-        self._allocate()
-
-    def _allocate(self) -> None:
-        self.blocks = -(-len(self.content) // 4096) * 8
-
-
-@dataclass(slots=True, eq=False)
-class SymbolicLink(Node):
-    """A name for another path."""
-
-    kind: ClassVar[int] = stat.S_IFLNK
-    permissions: int = 0o777
-    target: bytes = b""
-
-    @property
-    def size(self) -> int:
-        """The length of its target."""
-        return len(self.target)
-
-
-@dataclass(slots=True, eq=False)
-class Device(Node):
-    """A character device, or what the guest takes its console for."""
-
-    kind: ClassVar[int] = stat.S_IFCHR
-    number: int = 0
-
-    @property
-    def device_number(self) -> int:
-        """What device it stands for."""
-        return self.number
-
-
-@dataclass(slots=True, eq=False)
-class Directory(Node):
-    """Names of nodes, in the order in which they were made."""
-
-    kind: ClassVar[int] = stat.S_IFDIR
-    permissions: int = 0o755
-    links: int = 1
-    blocks: int = 8
-    entries: dict[bytes, Node] = field(default_factory=dict)
-    #: As the file systems of the ext family say it.
-    size_on_disk: int = 4096
-    _parent: Directory | None = None
-
-    @property
-    def size(self) -> int:
-        """Its size on disk."""
-        return self.size_on_disk
-
-    @property
-    def parent(self) -> Directory:
-        """What ".." is; the root is its own."""
-        return self._parent or self
-
-    @parent.setter
-    def parent(self, parent: Directory) -> None:
-        self._parent = parent
-
-    def path(self) -> bytes:
-        """Tell its absolute path; raise ENOENT if it has been removed."""
-        names: deque[bytes] = deque()
-        here = self
-        while here.parent is not here:
-            found = (name for name, node in here.parent.entries.items() if node is here)
-            name = next(found, None)
-            if name is None:
-                raise error(errno.ENOENT)
-            names.appendleft(name)
-            here = here.parent
-        return b"/" + b"/".join(names)
+#: What a path can end in without naming an entry of a directory; "/" stands for a whole path.
+_NOT_NAMES: Final = (b".", b"..", b"/")
 
 
 class Place(NamedTuple):
@@ -153,12 +26,28 @@ class Place(NamedTuple):
     parent: Directory
     name: bytes
     node: Node | None
+    #: The path ends in a slash.
+    needs_directory: bool = False
+
+    @property
+    def is_name(self) -> bool:
+        """Tell whether it names an entry of a directory; "." and ".." and "/" do not."""
+        return self.name not in _NOT_NAMES
 
     def existing(self) -> Node:
-        """Return the node; raise ENOENT if there is none."""
+        """Return the node; raise ENOENT if there is none, ENOTDIR if it must be a directory."""
         if self.node is None:
             raise error(errno.ENOENT)
+        if self.needs_directory and not isinstance(self.node, Directory):
+            raise error(errno.ENOTDIR)
         return self.node
+
+    def check_free(self, *, for_directory: bool) -> None:
+        """Raise EEXIST if there is something; ENOENT for a file that would be named "name/"."""
+        if self.node is not None:
+            raise error(errno.EEXIST)
+        if self.needs_directory and not for_directory:
+            raise error(errno.ENOENT)
 
 
 class VirtualFileSystem:
@@ -181,39 +70,43 @@ class VirtualFileSystem:
         self._inodes = itertools.count(next_inode)
         self.root = root or Directory(links=2, inode=next(self._inodes))
 
-    def walk(self, path: bytes, start: Directory, *, follow: bool = True) -> Place:
-        """Find where ``path`` leads; ``follow``: through a symbolic link at its end, too."""
+    def lookup(self, path: bytes, start: Directory, *, follow: bool = True) -> Node:
+        """Find the node that ``path`` names; ``follow``: not the symbolic link that it may be."""
+        return self.walk(path, start, follow=follow or path.endswith(b"/")).existing()
+
+    def walk(self, path: bytes, start: Directory, *, follow: bool = False) -> Place:
+        """Find the place that ``path`` names, and where one can make, remove or move something."""
         if not path:
             raise error(errno.ENOENT)
-        here: Node = self.root if path.startswith(b"/") else start
-        place = Place(self.root if here is self.root else start, b".", here)
+        here = self.root if path.startswith(b"/") else start
+        place = Place(here, b"/", here)
         parts, links = _parts(path), 0
         while parts:
             place = _step(place.existing(), parts.popleft())
             target = place.node
-            if isinstance(target, SymbolicLink) and (parts or follow or path.endswith(b"/")):
+            if isinstance(target, SymbolicLink) and (parts or follow):
                 links += 1
                 if links > _MAX_LINKS:
                     raise error(errno.ELOOP)
                 parts.extendleft(reversed(_parts(target.target)))
                 here = self.root if target.target.startswith(b"/") else place.parent
-                place = Place(place.parent, b".", here)
-        if path.endswith(b"/") and place.node and not isinstance(place.node, Directory):
-            raise error(errno.ENOTDIR)
-        return place
+                place = Place(here, b"/", here)
+        return place._replace(needs_directory=path.endswith(b"/"))
 
-    def add(self, place: Place, node: Node) -> None:
-        """Give ``node`` the name of ``place``, where nothing may be."""
-        if place.node is not None:
-            raise error(errno.EEXIST)
-        node.inode = node.inode or next(self._inodes)
+    def create(self, place: Place, node: Node) -> None:
+        """Give a new ``node`` the name of ``place``, where nothing may be."""
+        place.check_free(for_directory=isinstance(node, Directory))
+        node.inode, node.mtime_ns = next(self._inodes), self.now()
         self._enter(place, node)
         node.links += 1
 
-    def create(self, place: Place, node: Node) -> None:
-        """Add a node that is new."""
-        node.mtime_ns = self.now()
-        self.add(place, node)
+    def link(self, place: Place, node: Node) -> None:
+        """Give a ``node`` that is no directory one more name."""
+        place.check_free(for_directory=False)
+        if isinstance(node, Directory):
+            raise error(errno.EPERM)
+        self._enter(place, node)
+        node.links += 1
 
     def remove(self, place: Place) -> None:
         """Remove a name that is not a directory's."""
@@ -228,8 +121,8 @@ class VirtualFileSystem:
         node = place.existing()
         if not isinstance(node, Directory):
             raise error(errno.ENOTDIR)
-        if place.parent.entries.get(place.name) is not node:
-            raise error(errno.EBUSY)
+        if not place.is_name:
+            raise error({b".": errno.EINVAL, b"..": errno.ENOTEMPTY, b"/": errno.EBUSY}[place.name])
         if node.entries:
             raise error(errno.ENOTEMPTY)
         self._leave(place)
@@ -237,7 +130,11 @@ class VirtualFileSystem:
 
     def rename(self, old: Place, new: Place) -> None:
         """Move a name; what had the new one before is removed, if it may be."""
+        if not old.is_name or not new.is_name:
+            raise error(errno.EBUSY)
         node = old.existing()
+        if new.needs_directory and not isinstance(node, Directory):
+            raise error(errno.ENOTDIR)
         if node is new.node:
             return
         if isinstance(node, Directory) and _is_below(new.parent, node):
@@ -267,13 +164,14 @@ class VirtualFileSystem:
 
 
 def _parts(path: bytes) -> deque[bytes]:
-    return deque(part for part in path.split(b"/") if part not in (b"", b"."))
+    return deque(part for part in path.split(b"/") if part)
 
 
 def _step(here: Node, name: bytes) -> Place:
     if not isinstance(here, Directory):
         raise error(errno.ENOTDIR)
-    return Place(here, name, here.parent if name == b".." else here.entries.get(name))
+    special = {b".": here, b"..": here.parent}
+    return Place(here, name, special.get(name) or here.entries.get(name))
 
 
 def _is_below(directory: Directory, ancestor: Directory) -> bool:
