@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -72,6 +76,32 @@ def test_the_clock_can_be_set() -> None:
     """--time; a machine that starts a day after 1970 says so."""
     outcome = command_line("--time", "86400", "--", "date", "+%F")
     assert outcome == Outcome(0, b"1970-01-02\n", b"")
+
+
+def test_ctrl_c_ends_the_machine_and_its_guest_while_they_wait_for_input() -> None:
+    """The kernel kills the guest with its tracer: PTRACE_O_EXITKILL."""
+    command = [sys.executable, "-m", "examples.total_vm", "--", "sh", "-c", "echo ready; read x"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=PIPE, stdout=PIPE) as machine:
+        assert machine.stdout is not None
+        assert machine.stdout.readline() == b"ready\n"
+        guest = os.pidfd_open(traced_child_of(machine.pid))
+        machine.send_signal(signal.SIGINT)
+        assert machine.wait(timeout=60) == -signal.SIGINT
+        # A pidfd is readable when its process has ended: pidfd_open(2).
+        ended, _, _ = select.select([guest], [], [], 60)
+        assert ended == [guest]
+        os.close(guest)
+
+
+def traced_child_of(pid: int) -> int:
+    """Find the child that is traced, whichever thread made it; accel has helpers, too."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    children = " ".join((task / "children").read_text() for task in tasks).split()
+    untraced = "TracerPid:\t0\n"
+    (child,) = (
+        child for child in children if untraced not in Path(f"/proc/{child}/status").read_text()
+    )
+    return int(child)
 
 
 @pytest.mark.parametrize(
