@@ -72,9 +72,8 @@ class DescriptorCalls:
             file.seek(before, os.SEEK_SET)
 
     @syscall("sendfile")
-    def sendfile(self, guest: Guest, out_fd: int, in_fd: int, offset: int, count: int) -> Answer:
+    def sendfile(self, out_fd: int, in_fd: int, offset: int, count: int) -> Answer:
         """Copy from one file to another, without the guest."""
-        del guest
         if offset:
             raise error(errno.EINVAL)
         source, target = self._descriptors[in_fd], self._descriptors[out_fd]
@@ -83,15 +82,13 @@ class DescriptorCalls:
         return self._written(target, source.read(min(count, _MOST)))
 
     @syscall("lseek")
-    def lseek(self, guest: Guest, fd: int, offset: int, whence: int) -> Answer:
+    def lseek(self, fd: int, offset: int, whence: int) -> Answer:
         """Move the position."""
-        del guest
         return self._descriptors[fd].seek(offset, whence)
 
     @syscall("ftruncate")
-    def ftruncate(self, guest: Guest, fd: int, length: int) -> Answer:
+    def ftruncate(self, fd: int, length: int) -> Answer:
         """Give a file a length."""
-        del guest
         node = self._descriptors[fd].node
         if not isinstance(node, File) or length < 0:
             raise error(errno.EINVAL)
@@ -124,62 +121,55 @@ class DescriptorCalls:
         return 0
 
     @syscall("fchmod")
-    def fchmod(self, guest: Guest, fd: int, mode: int) -> Answer:
+    def fchmod(self, fd: int, mode: int) -> Answer:
         """Change permissions of a file that is open."""
-        del guest
         self._descriptors[fd].node.permissions = mode & 0o7777
         return 0
 
     @syscall("fchown")
-    def fchown(self, guest: Guest, fd: int, owner: int, group: int) -> Answer:
+    def fchown(self, fd: int, owner: int, group: int) -> Answer:
         """Change owner and group of a file that is open."""
-        del guest
         self._descriptors[fd].node.change_owner(owner, group)
         return 0
 
     @syscall("fsync")
     @syscall("fdatasync")
     @syscall("fadvise64")
-    def nothing(self, guest: Guest, fd: int) -> Answer:
+    def nothing(self, fd: int) -> Answer:
         """Do nothing: memory is all there is."""
-        del guest
         _ = self._descriptors[fd]
         return 0
 
     @syscall("ioctl")
-    def ioctl(self, guest: Guest, fd: int) -> Answer:
+    def ioctl(self, fd: int) -> Answer:
         """Refuse, as every file does that is no device: TCGETS tells it is no terminal."""
-        del guest
         _ = self._descriptors[fd]
         raise error(errno.ENOTTY)
 
     # ------------------------------------------------------------------------- descriptors
 
     @syscall("close")
-    def close(self, guest: Guest, fd: int) -> Answer:
+    def close(self, fd: int) -> Answer:
         """Close a descriptor."""
-        del guest
         self._descriptors.close(fd)
         return 0
 
     @syscall("dup")
-    def dup(self, guest: Guest, oldfd: int) -> Answer:
+    def dup(self, oldfd: int) -> Answer:
         """Let one more descriptor stand for the same open file."""
-        del guest
         return self._descriptors.add(self._descriptors[oldfd])
 
     @syscall("dup2")
-    def dup2(self, guest: Guest, oldfd: int, newfd: int) -> Answer:
+    def dup2(self, oldfd: int, newfd: int) -> Answer:
         """Let another descriptor stand for the same open file."""
         if oldfd == newfd:
             _ = self._descriptors[oldfd]
             return newfd
-        return self.dup3(guest, oldfd, newfd, 0)
+        return self.dup3(oldfd, newfd, 0)
 
     @syscall("dup3")
-    def dup3(self, guest: Guest, oldfd: int, newfd: int, flags: int) -> Answer:
+    def dup3(self, oldfd: int, newfd: int, flags: int) -> Answer:
         """Do what dup2 does, to another descriptor only."""
-        del guest
         if oldfd == newfd:
             raise error(errno.EINVAL)
         file = self._descriptors[oldfd]
@@ -200,9 +190,8 @@ class DescriptorCalls:
         return 0
 
     @syscall("fcntl")
-    def fcntl(self, guest: Guest, fd: int, cmd: int, arg: int) -> Answer:
+    def fcntl(self, fd: int, cmd: int, arg: int) -> Answer:
         """Duplicate a descriptor, or tell or change its flags; EINVAL for all else."""
-        del guest
         file, closing = self._descriptors[fd], self._descriptors.close_on_exec
         if cmd in (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC):
             cloexec = cmd == fcntl.F_DUPFD_CLOEXEC

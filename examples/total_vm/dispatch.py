@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from accel import Decision
 
@@ -23,7 +23,7 @@ _MARK: Final = "_answers"
 def syscall(name: str, **instead: int | str) -> Callable[[Method], Method]:
     """Mark the method that answers the call ``name``; several marks, several calls.
 
-    It gets the guest, then those arguments that its parameters name, by the kernel's names. For a
+    It gets what its parameters name: the ``guest``, and arguments by the kernel's names. For a
     parameter in ``instead`` it gets that number, or the argument of that name: open(2) is an
     openat(2) whose ``dirfd`` is always AT_FDCWD.
     """
@@ -43,13 +43,11 @@ def calls_of(subsystem: object) -> Iterator[tuple[str, Handler]]:
 
 
 def _handler(method: Callable[..., Answer], instead: Mapping[str, int | str]) -> Handler:
-    _guest, *names = inspect.signature(method).parameters
-    sources = [instead.get(name, name) for name in names]
+    sources = [instead.get(name, name) for name in inspect.signature(method).parameters]
+    return lambda guest: method(*(_value(guest, source) for source in sources))
 
-    def handle(guest: Guest) -> Answer:
-        values = (
-            getattr(guest.args, source) if isinstance(source, str) else source for source in sources
-        )
-        return method(guest, *values)
 
-    return handle
+def _value(guest: Guest, source: int | str) -> Any:
+    if source == "guest":
+        return guest
+    return source if isinstance(source, int) else getattr(guest.args, source)

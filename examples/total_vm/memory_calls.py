@@ -12,7 +12,7 @@ from typing import Final
 from accel import Decision
 
 from .dispatch import Answer, syscall
-from .guest import Guest, error
+from .guest import error
 
 __all__ = ["PASSED", "MemoryCalls"]
 
@@ -20,6 +20,7 @@ __all__ = ["PASSED", "MemoryCalls"]
 PASSED: Final = frozenset(
     "arch_prctl brk execve exit exit_group madvise mmap mprotect mremap munmap".split()
 )
+_DROPPING: Final = frozenset((mmap.MADV_DONTNEED, mmap.MADV_FREE))
 
 
 class MemoryCalls:
@@ -27,21 +28,26 @@ class MemoryCalls:
 
     @syscall("arch_prctl")
     @syscall("brk")
-    @syscall("madvise")
     @syscall("mprotect")
     @syscall("mremap")
     @syscall("munmap")
     @syscall("exit")
     @syscall("exit_group")
-    def own(self, guest: Guest) -> Answer:
+    def own(self) -> Answer:
         """Let the host do it: it concerns nothing but the process that the guest runs in."""
-        del guest
         return Decision.resume()
 
+    @syscall("madvise")
+    def madvise(self, advice: int) -> Answer:
+        """Let the host drop pages; other advice need not be followed, and some harms the host.
+
+        MADV_HWPOISON of a privileged process takes memory away from everybody: madvise(2).
+        """
+        return Decision.resume() if advice in _DROPPING else 0
+
     @syscall("mmap")
-    def mmap(self, guest: Guest, flags: int) -> Answer:
+    def mmap(self, flags: int) -> Answer:
         """Let the host map memory; a file of this machine the host does not have."""
-        del guest
         if not flags & mmap.MAP_ANONYMOUS:
             raise error(errno.ENODEV)
         return Decision.resume()

@@ -114,16 +114,14 @@ class PathCalls:
         return 0
 
     @syscall("fchdir")
-    def fchdir(self, guest: Guest, fd: int) -> Answer:
+    def fchdir(self, fd: int) -> Answer:
         """Go to a directory that is open."""
-        del guest
         self._files.working_directory = self._files.directory(fd)
         return 0
 
     @syscall("umask")
-    def umask(self, guest: Guest, mask: int) -> Answer:
+    def umask(self, mask: int) -> Answer:
         """Keep a mask for the permissions of new files; return the former."""
-        del guest
         former, self._files.umask = self._files.umask, mask & 0o777
         return former
 

@@ -61,48 +61,42 @@ class ProcessCalls:
 
     @syscall("getuid")
     @syscall("geteuid")
-    def getuid(self, guest: Guest) -> Answer:
+    def getuid(self) -> Answer:
         """Tell the user."""
-        del guest
         return self._identity.uid
 
     @syscall("getgid")
     @syscall("getegid")
-    def getgid(self, guest: Guest) -> Answer:
+    def getgid(self) -> Answer:
         """Tell the group."""
-        del guest
         return self._identity.gid
 
     @syscall("getgroups")
     @syscall("getppid")
-    def none(self, guest: Guest) -> Answer:
+    def none(self) -> Answer:
         """Tell that there are none: no other group, no parent."""
-        del guest
         return 0
 
     @syscall("getpid")
     @syscall("gettid")
     @syscall("getpgrp")
     @syscall("set_tid_address")
-    def getpid(self, guest: Guest) -> Answer:
+    def getpid(self) -> Answer:
         """Tell the process. Of the address for its end nobody else could make use."""
-        del guest
         return _PID
 
     @syscall("getpgid")
     @syscall("getsid")
-    def getpgid(self, guest: Guest, pid: int) -> Answer:
+    def getpgid(self, pid: int) -> Answer:
         """Tell the group and the session."""
-        del guest
         self._check(pid)
         return _PID
 
     # ------------------------------------------------------------------------- no other
 
     @syscall("wait4")
-    def wait4(self, guest: Guest) -> Answer:
+    def wait4(self) -> Answer:
         """Wait for none."""
-        del guest
         raise error(errno.ECHILD)
 
     @syscall("fork")
@@ -111,9 +105,8 @@ class ProcessCalls:
     @syscall("clone3")
     @syscall("execve")
     @syscall("execveat")
-    def refuse(self, guest: Guest) -> Answer:
+    def refuse(self) -> Answer:
         """Refuse another process, or another program in this one."""
-        del guest
         self._log("this machine runs one program, in one process")
         raise error(errno.ENOSYS)
 
@@ -123,15 +116,13 @@ class ProcessCalls:
     @syscall("sigaltstack")
     @syscall("sched_yield")
     @syscall("prctl")
-    def nothing(self, guest: Guest) -> Answer:
+    def nothing(self) -> Answer:
         """Do nothing, which is all that it takes with one thread and no signal handlers."""
-        del guest
         return 0
 
     @syscall("rseq")
-    def rseq(self, guest: Guest) -> Answer:
+    def rseq(self) -> Answer:
         """Tell no processor: it is the host's."""
-        del guest
         raise error(errno.ENOSYS)
 
     @syscall("prlimit64")

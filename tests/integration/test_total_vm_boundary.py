@@ -183,6 +183,7 @@ execve -38
 fork -38
 io_uring_setup -38
 mmap -19
+madvise 0
 unknown -38
 fault -14
 """
