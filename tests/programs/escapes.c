@@ -49,7 +49,7 @@ int main(int argc, char **argv)
 	report("fork", raw(SYS_fork, 0, 0, 0, 0));
 	report("io_uring_setup", raw(SYS_io_uring_setup, 1, 0, 0, 0));
 	report("mmap", raw(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE));
-	report("madvise", raw(SYS_madvise, 0, 4096, 100 /* MADV_HWPOISON, of nothing */, 0));
+	report("madvise", raw(SYS_madvise, 0, 4096, 9999, 0));
 	report("unknown", raw(9999, (long)path, 0, 0, 0));
 	report("fault", raw(SYS_write, 1, 8, 1, 0));
 	return 0;
