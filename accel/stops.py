@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from accel.abi import Abi
@@ -33,10 +33,11 @@ _PATH_MAX = 4096
 _ERESTART = range(-516, -511)
 
 
-class Arguments(Sequence[int]):
+class Arguments:
     """The arguments of a call: ``args.fd`` by the kernel's names, ``args[0]`` raw.
 
-    A named one has its C type's width and sign; ``args[i]`` is the register, unsigned.
+    A named one has its C type's width and sign; ``args[i]`` is the register, unsigned. It iterates
+    and has a length, and is no ``collections.abc.Sequence``: ``count`` is an argument's name.
     """
 
     __slots__ = ("_call",)
@@ -44,7 +45,7 @@ class Arguments(Sequence[int]):
     def __init__(self, call: Call) -> None:
         self._call = call
 
-    def __getitem__(self, index: int) -> int:  # type: ignore[override]  # no slices: six numbers
+    def __getitem__(self, index: int) -> int:
         return self._call.arguments[index]
 
     def __len__(self) -> int:

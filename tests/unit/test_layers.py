@@ -61,6 +61,7 @@ MAY_IMPORT = {
     },
     "accel.__main__": {"accel.command_line"},
     "bench": {"values", "accel", "accel.tracer", "accel.writers", "bench"},
+    "examples": {"values", "accel", "accel.writers"},
 }  # fmt: skip
 
 
@@ -105,6 +106,13 @@ def test_a_module_imports_only_what_its_layer_may(module: str, path: Path) -> No
     allowed = MAY_IMPORT[layer(module)] | {"bpf.value"}
     wrong = {name for name in imports(path) if layer(name) not in allowed}
     assert not wrong, f"{module} ({layer(module)}) must not import {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.py")), ids=str)
+def test_an_example_imports_only_what_every_user_may(path: Path) -> None:
+    """It shows what can be had without looking inside."""
+    wrong = {name for name in imports(path) if layer(name) not in MAY_IMPORT["examples"]}
+    assert not wrong, f"{path} must not import {', '.join(sorted(wrong))}"
 
 
 @pytest.mark.parametrize(("module", "path"), MODULES, ids=str)
