@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tests.support import require, require_program
 
 #: How a machine gets its stops; None: as the Tracer chooses.
-MECHANISMS: tuple[str | None, ...] = (None,)
+MECHANISMS: tuple[str | None, ...] = (None, "sysemu")
 #: June 2008: long enough ago for ls to show the year.
 LONG_AGO = 1_213_600_000
 
