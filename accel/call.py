@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from accel.abi import Abi
 from bpf.value import frozen
 
-__all__ = ["Call", "Memory"]
+__all__ = ["Call", "Memory", "WritableMemory"]
 
 
 @frozen
@@ -38,3 +38,11 @@ class Memory(Protocol):
 
     def read(self, address: int, size: int) -> bytes:
         """Read up to ``size`` bytes; fewer (perhaps none) where the tracee has nothing mapped."""
+
+
+@runtime_checkable
+class WritableMemory(Memory, Protocol):
+    """The memory of a stop that is live; that of a record cannot be written."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write all of ``data``; raise FaultError where memory is missing or read-only."""

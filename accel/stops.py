@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from accel.abi import Abi
-from accel.call import Call, Memory
+from accel.call import Call, Memory, WritableMemory
 from accel.roles import signature
 from accel.scalars import value_of
 from bpf.value import frozen, hidden
@@ -124,6 +124,13 @@ class SyscallEntryStop(_OfCall):
         """Read a C string of at most ``limit`` bytes, without NUL; ``read`` tells of the race."""
         return read_string(self.memory, address, limit)
 
+    def write(self, address: int, data: bytes) -> None:
+        """Write tracee memory; raise FaultError where it is missing or read-only.
+
+        While the stop is live, so not in a record: RuntimeError. Cost: one process_vm_writev(2).
+        """
+        write(self.memory, address, data)
+
 
 @frozen
 class SyscallExitStop(_OfCall):
@@ -160,6 +167,10 @@ class SyscallExitStop(_OfCall):
     def read_string(self, address: int, limit: int = _PATH_MAX) -> bytes:
         """Read a C string of at most ``limit`` bytes, without its NUL."""
         return read_string(self.memory, address, limit)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write tracee memory; see ``SyscallEntryStop.write``."""
+        write(self.memory, address, data)
 
     def __str__(self) -> str:
         return self.text or f"[{self.tid}] {self.name}(...) = {self.result}"
@@ -259,3 +270,10 @@ def read_string(memory: Memory, address: int, limit: int) -> bytes:
         if nul or not part:
             break
     return found
+
+
+def write(memory: Memory, address: int, data: bytes) -> None:
+    """Write to memory, if it is a tracee's."""
+    if not isinstance(memory, WritableMemory):
+        raise RuntimeError("the stop is over: write tracee memory while its handler runs")
+    memory.write(address, data)

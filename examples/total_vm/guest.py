@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Protocol, runtime_checkable
 
 from accel import SyscallEntryStop
 from accel.errors import FaultError
 from accel.stops import Arguments
 
 __all__ = ["Guest", "error"]
-
-
-@runtime_checkable
-class _WritableMemory(Protocol):
-    """The memory of a live stop."""
-
-    def write(self, address: int, data: bytes) -> None: ...
 
 
 class Guest:
@@ -56,10 +48,8 @@ class Guest:
         """Write ``data``; read-only pages are refused. Cost: one process_vm_writev(2)."""
         if not data:
             return
-        memory = self._stop.memory
-        assert isinstance(memory, _WritableMemory)
         try:
-            memory.write(address, data)
+            self._stop.write(address, data)
         except FaultError:
             raise error(errno.EFAULT) from None
 
