@@ -274,6 +274,7 @@ def read_string(memory: Memory, address: int, limit: int) -> bytes:
 
 def write(memory: Memory, address: int, data: bytes) -> None:
     """Write to memory, if it is a tracee's."""
-    if not isinstance(memory, WritableMemory):
+    if isinstance(memory, WritableMemory):
+        memory.write(address, data)
+    else:
         raise RuntimeError("the stop is over: write tracee memory while its handler runs")
-    memory.write(address, data)
