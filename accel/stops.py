@@ -277,4 +277,5 @@ def write(memory: Memory, address: int, data: bytes) -> None:
     if isinstance(memory, WritableMemory):
         memory.write(address, data)
     else:
-        raise RuntimeError("the stop is over: write tracee memory while its handler runs")
+        text = "the stop is over: write tracee memory while its handler runs"
+        raise RuntimeError(text)  # noqa: TRY004 - the kind is right, the time is wrong
