@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from accel._kernel import libc, machine_code, spawn
+from accel._kernel import libc, machine_code, perf, spawn, tracefs
 from accel._kernel.attempt import UNTRIED, Child, Outcome, attempt, outcome_of, run_program
 from accel._kernel.rehearsal import GETPGRP, NO_NEW_PRIVS, Filter, Rehearsal, answered, rehearse
 from accel._kernel.wait import wait_for
@@ -28,6 +28,7 @@ __all__ = ["INT80", "Kernel", "Library", "libseccomp", "survey"]
 
 _SYS_CLOSE, _SYS_IOCTL, _SYS_PTRACE, _SYS_PROCESS_VM_READV = 3, 16, 101, 310
 _SYS_SECCOMP, _SYS_CLONE3, _SYS_CLOSE_RANGE = 317, 435, 436
+_SYS_PERF_EVENT_OPEN, _SYS_FSOPEN = 298, 430
 _CLOSE_RANGE_CLOEXEC: Final = 4
 _UINT_MAX: Final = 0xFFFF_FFFF
 _PTRACE_SEIZE: Final = 0x4206
@@ -76,6 +77,8 @@ class Kernel:
     notification_sizes: tuple[int, ...] = ()
     #: A call of the i386 ABI, made by 64-bit code.
     int80: Outcome = UNTRIED
+    #: A perf event with sigtrap on the tracepoint raw_syscalls:sys_exit, with a filter.
+    exit_event: Outcome = UNTRIED
     tracing: Rehearsal = field(default_factory=Rehearsal)
 
 
@@ -98,8 +101,20 @@ def survey() -> Kernel:
         sync_wake_up=sync_wake_up,
         notification_sizes=_notification_sizes(),
         int80=outcome_of(_int80),
+        exit_event=outcome_of(_exit_event),
         tracing=_rehearsal(),
     )
+
+
+def _exit_event() -> Outcome:
+    """Open an event that would stop this thread, if it were enabled."""
+    for name, number in (("perf_event_open", _SYS_PERF_EVENT_OPEN), ("fsopen", _SYS_FSOPEN)):
+        deadly = _deadly(name, number)
+        if deadly:
+            return deadly
+    tracepoint = perf.Tracepoint(tracefs.tracepoint_id("raw_syscalls/sys_exit"), "id==-2")
+    perf.TracepointEvents.check(tracepoint)
+    return Outcome()
 
 
 def _start() -> Outcome:

@@ -40,6 +40,7 @@ CHECKS: Final[Mapping[str, Callable[[Host], Finding]]] = MappingProxyType(
         "system-calls": software.system_calls,
         "tracefs": software.tracefs,
         "perf events": software.perf_events,
+        "exit event": kernel.exit_event,
         "BTF": software.btf,
         "bcc": software.bcc,
         "kernel headers": software.kernel_headers,

@@ -17,6 +17,7 @@ __all__ = [
     "clone3",
     "close_range",
     "filter_actions",
+    "exit_event",
     "filters_here",
     "int80",
     "no_new_privs",
@@ -229,6 +230,17 @@ def process_vm_readv(host: Host) -> Finding:
         advice = allow_call(host, otherwise=otherwise)
         return limited(f"{tracing.read_memory}; /proc/PID/mem is slower", advice)
     return _failed(host, tracing.read_memory, otherwise=otherwise)
+
+
+def exit_event(host: Host) -> Finding:
+    """Judge stops at exits alone."""
+    outcome = host.kernel.exit_event
+    if outcome.worked:
+        return ok("one stop after a call, by a perf event: accel trace --exit-only, -Z")
+    if not outcome.tried or outcome.signal:
+        return _failed(host, outcome)
+    advice = allow_call(host, otherwise="sudo accel trace  # or with CAP_PERFMON")
+    return limited(f"{outcome}; exit_only() takes two stops", advice)
 
 
 def clone3(host: Host) -> Finding:

@@ -34,6 +34,7 @@ KERNEL = Kernel(
     sync_wake_up=WORKED,
     notification_sizes=(80, 24, 64),
     int80=WORKED,
+    exit_event=WORKED,
     tracing=TRACING,
 )
 STATUS = (
