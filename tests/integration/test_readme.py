@@ -29,14 +29,14 @@ def test_python_blocks_run_and_print_what_they_show(number: int, tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", range(len(SESSIONS)))
-def test_sessions_print_what_they_show(number: int, tmp_path: Path) -> None:
-    """Each ``$`` line is typed into a shell; what follows is what it prints."""
+def test_sessions_print_what_they_show(number: int) -> None:
+    """Each ``$`` line is typed into a shell, in the repository; what follows is what it prints."""
     for session in re.split(r"^\$ ", SESSIONS[number], flags=re.MULTILINE)[1:]:
         command, _newline, shown = session.partition("\n")
-        accel = f'accel() {{ "{sys.executable}" -m accel "$@"; }}\n'
+        python = f'python3() {{ "{sys.executable}" "$@"; }}\naccel() {{ python3 -m accel "$@"; }}\n'
         done = subprocess.run(
-            ["bash", "-c", f"{accel}{command}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, check=False, cwd=tmp_path, timeout=60,
+            ["bash", "-c", f"{python}{command}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, check=False, cwd=README.parent, timeout=60,
         )  # fmt: skip
         _matches(shown.splitlines(), done.stdout)
 

@@ -278,6 +278,13 @@ BAD_HOSTS: Mapping[str, tuple[Mapping[str, str | None], Kernel, str, str, str]] 
     "a deadly process_vm_readv": (
         {"/.dockerenv": ""}, traced(read_memory=KILLED), "process_vm_readv", "missing", "docker",
     ),
+    "no exit event": (
+        {}, tried(exit_event=Outcome("perf_event_open", errno.EACCES)), "exit event", "limited",
+        "CAP_PERFMON",
+    ),
+    "a deadly exit event": (
+        {"/.dockerenv": ""}, tried(exit_event=KILLED), "exit event", "missing", "docker",
+    ),
     "no clone3": (
         {}, tried(clone3=Outcome("clone3", errno.ENOSYS)), "clone3", "limited", "Linux 5.5",
     ),
