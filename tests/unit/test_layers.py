@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "accel.capture": {"accel.launch"},
     "accel.snapshots": {"values", "accel.decoding"},
     "accel.testing": {"values"},
+    "accel.ptrace_vm": {"values", "accel._kernel", "bpf", "accel.ptrace_vm"},
     "accel.doctor": {"values", "accel._kernel", "bpf", "accel.doctor"},
     "accel.rulebook": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
