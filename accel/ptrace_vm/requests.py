@@ -41,6 +41,9 @@ class Request(enum.IntEnum):
     SYSCALL = ptrace.PTRACE_SYSCALL
     SYSEMU = ptrace.PTRACE_SYSEMU
     SYSEMU_SINGLESTEP = ptrace.PTRACE_SYSEMU_SINGLESTEP
+    #: To the next taken branch; where the processor does not trap at branches (BTF in its DEBUGCTL
+    #: register, which a virtual machine may ignore), the kernel does not tell and each step is one
+    #: instruction.
     SINGLEBLOCK = ptrace.PTRACE_SINGLEBLOCK
     #: The thread's name of SINGLEBLOCK.
     BLOCKSTEP = SINGLEBLOCK
@@ -217,7 +220,7 @@ def carry_out(tid: int, wanted: Order, request: Request) -> None:
     if not wanted.call:
         if wanted.value is not None:
             ptrace.poke_user(tid, "rax", wanted.value)
-        # Number -1 runs nothing and leaves rax alone, in both ABIs: arch/x86/entry/syscall_64.c.
+        # Number -1 runs nothing and leaves rax alone, in both ABIs: arch/x86/entry/.
         # At a seccomp-stop no filter judges it again, at an entry-stop all do: kernel/seccomp.c.
         ptrace.poke_user(tid, "orig_rax", -1)
     ptrace.resume(request, tid, wanted.signal)

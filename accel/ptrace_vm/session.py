@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import Final
@@ -46,7 +47,8 @@ class Session:
     Resume and wait through it alone. Then PTRACE_SYSCALL with SKIPEXIT works at an entry-stop,
     too: the kernel still stops after the call, but ``wait`` resumes the tracee there at once, and
     does not return. Such a call has two kernel stops, of which one is seen; ``hidden_stops`` counts
-    the others. At a seccomp-stop none is needed.
+    the others. At a seccomp-stop none is needed. A decision holds until the call has ended, though
+    events (a fork, an exec) come in between.
     """
 
     def __init__(self) -> None:
@@ -85,6 +87,9 @@ class Session:
         self._last[tid] = chosen
         if owed:
             self._owed.add(tid)
+        elif chosen is not Request.SYSCALL:
+            # After another request, given at an event, the exit-stop does not come.
+            self._owed.discard(tid)
 
     def sysvm(
         self,
@@ -106,8 +111,8 @@ class Session:
         """Wait for the next stop or end of ``tid``, or of any tracee; return what waitpid(2) does.
 
         With os.WNOHANG in ``options``, (0, 0) if there is none yet. Raise ChildProcessError where
-        there is nothing to wait for. Cost: one waitpid(2); for a hidden stop two ptrace calls and
-        another.
+        there is nothing to wait for. Cost: one waitpid(2); for a hidden stop another, and one
+        ptrace call.
         """
         while True:
             changed, status = wait_on(tid, options)
@@ -136,18 +141,15 @@ class Session:
             self._follow_exec(tid)
         if tid not in self._owed or event in _WITHIN_CALL:
             return False
-        # If another request of the user's has led elsewhere, the exit-stop will not come.
+        # Anything but the exit-stop is a seccomp-stop, where the call is decided on anew: "no other
+        # kinds of ptrace-stop can occur in between", ptrace(2), "Syscall-stops".
         self._owed.discard(tid)
-        return os.WSTOPSIG(status) == _SYSCALL_STOP and self._passes_exit(tid)
-
-    def _passes_exit(self, tid: int) -> bool:
-        try:
-            if ptrace.get_syscall_info(tid).op != ptrace.PTRACE_SYSCALL_INFO_EXIT:
-                return False
-            ptrace.syscall(tid)
-        except ProcessLookupError:
-            pass  # Killed at its stop: its end is the next change.
+        if os.WSTOPSIG(status) != _SYSCALL_STOP:
+            return False
         self.hidden_stops += 1
+        # One that was killed at its stop will end: that is the next change.
+        with contextlib.suppress(ProcessLookupError):
+            ptrace.syscall(tid)
         return True
 
     def _follow_exec(self, tid: int) -> None:
