@@ -11,7 +11,6 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import pytest
 
@@ -22,11 +21,8 @@ from accel.abi import Abi
 from accel.ptrace_vm import (
     Dialect2006,
     Dialect2008,
-    Events,
     NotStopped,
-    Numbered,
     Request,
-    Session,
     StopError,
     TagError,
     TraceeDied,
@@ -38,64 +34,23 @@ from accel.ptrace_vm import (
     sysvm,
 )
 from bpf import instruction as op
-from tests.integration.vm_tracee import LIMIT, OPTIONS, Started, TwoDirectories, describe_stop
+from tests.integration.vm_tracee import (
+    ABIS,
+    ALL_TAGS,
+    LIMIT,
+    SKIPCALL,
+    SKIPEXIT,
+    VALUE,
+    Started,
+    Tags,
+    TwoDirectories,
+    bitmap,
+    describe_stop,
+    selecting,
+)
 from tests.support import compiled
 
-SKIPCALL, SKIPEXIT = Dialect2006.PTRACE_VM_SKIPCALL, Dialect2006.PTRACE_VM_SKIPEXIT
-#: What mkdir cannot return by itself.
-VALUE = 4242
-EMULATING = (Request.SYSEMU, Request.SYSEMU_SINGLESTEP)
 STEPPING = (Request.SINGLESTEP, Request.SINGLEBLOCK, Request.SYSEMU_SINGLESTEP)
-ABIS = (Abi.X86_64, Abi.I386)
-
-
-class Tags(NamedTuple):
-    """Tags of one dialect, and what they leave: is the call run, is the exit-stop wanted."""
-
-    tags: int
-    call: bool
-    exit: bool
-
-
-NO_TAGS = Tags(0, call=True, exit=True)
-WRITTEN = {
-    "2006": (
-        Tags(Dialect2006(0), call=True, exit=True),
-        Tags(SKIPEXIT, call=True, exit=False),
-        Tags(SKIPCALL, call=False, exit=True),
-        Tags(SKIPCALL | SKIPEXIT, call=False, exit=False),
-    ),
-    "2008": (
-        Tags(Dialect2008.PTRACE_SYSCALL_SKIPEXIT, call=True, exit=False),
-        Tags(Dialect2008.PTRACE_SYSCALL_SKIPCALL, call=False, exit=False),
-    ),
-    "numbered": (
-        Tags(Numbered.PTRACE_VM_DOEXIT, call=True, exit=True),
-        Tags(Numbered.PTRACE_VM_SKIPEXIT, call=True, exit=False),
-        Tags(Numbered.PTRACE_VM_SKIPCALL, call=False, exit=False),
-    ),
-    "events": (
-        Tags(Events(4), call=True, exit=True),
-        Tags(Events(4 | 1), call=True, exit=False),
-        Tags(Events(4 | 2), call=False, exit=True),
-        Tags(Events(4 | 2 | 1), call=False, exit=False),
-    ),
-}
-ALL_TAGS = [NO_TAGS, *(tags for dialect in WRITTEN.values() for tags in dialect)]
-
-
-def bitmap(abi: Abi, *names: str) -> bytes:
-    """Make a bitmap of 2006 in which only ``names`` are traced, long enough for every number."""
-    bits = bytearray(128)
-    for name in names:
-        number = abi.numbers[name]
-        bits[number // 8] |= 1 << number % 8
-    return bytes(bits)
-
-
-def selecting(*names: str) -> bpf.Program:
-    """Make the filter that stops ``names``, in both ABIs."""
-    return syscall_mask(bitmap(Abi.X86_64, *names), i386=bitmap(Abi.I386, *names))
 
 
 @pytest.fixture(params=ABIS, ids=lambda abi: abi.value)
@@ -171,6 +126,19 @@ def test_a_request_with_tags_leads_to_its_stops_and_to_no_other(stopped, request
 def describe(tracee: Started) -> str:
     """Tell at which stop the tracee is still."""
     return describe_stop(tracee.tid, 0)
+
+
+def test_a_total_virtual_machine_skips_every_call_in_one_stop(at_entry):
+    """User-Mode Linux's case: each call is answered where PTRACE_SYSEMU reports it."""
+    tid = at_entry.tid
+    for value, following in ((1, "entry getppid"), (2, "entry mkdir"), (3, "entry write")):
+        resume(tid, Request.SYSEMU, SKIPCALL | SKIPEXIT, value=value)
+        assert at_entry.wait() == following
+    arguments = ptrace.get_syscall_info(tid).arguments
+    with open(f"/proc/{tid}/mem", "rb", buffering=0) as memory:
+        written = os.pread(memory.fileno(), arguments[2], arguments[1])
+    assert [int.from_bytes(written[at : at + 8], "little") for at in (0, 8, 16)] == [1, 2, 3]
+    assert not any(path.exists() for path in at_entry.paths)
 
 
 @pytest.mark.parametrize("value", [-errno.EACCES, 0, 1, 0x7FFFFFFF])
@@ -330,7 +298,7 @@ def test_a_running_tracee_is_not_stopped():
     """Nothing waits for it to stop: the error comes at once."""
     with Started(["sleep", "infinity"], every_call=True) as tracee:
         resume(tracee.tid, Request.CONT)
-        for tags in (NO_TAGS.tags, SKIPCALL | SKIPEXIT):
+        for tags in (0, SKIPCALL | SKIPEXIT):
             with pytest.raises(NotStopped, match="it is not stopped"):
                 resume(tracee.tid, Request.CONT, tags)
 
@@ -348,7 +316,7 @@ def test_a_process_that_nobody_traces_is_named_as_such():
         resume(os.getppid(), Request.CONT)
 
 
-@pytest.mark.parametrize("tags", [NO_TAGS.tags, SKIPCALL | SKIPEXIT])
+@pytest.mark.parametrize("tags", [0, SKIPCALL | SKIPEXIT])
 def test_a_tracee_that_was_killed_at_its_stop_has_died(stopped, tags):
     """ESRCH of a zombie is TraceeDied, whichever request was the first to meet it."""
     os.kill(stopped.tid, signal.SIGKILL)
@@ -366,155 +334,6 @@ def test_a_bare_number_is_no_request(stopped):
     with pytest.raises(TypeError, match="33 is no Request"):
         resume(stopped.tid, 33)  # type: ignore[arg-type]
     assert describe(stopped) == before
-
-
-# --------------------------------------------------------------------- a session
-
-
-@pytest.mark.parametrize("wanted", [tags for tags in ALL_TAGS if not tags.exit], ids=str)
-def test_a_session_goes_from_entry_to_entry(abi, tmp_path, wanted):
-    """What PTRACE_VM promised: the next stop is the next call's, at the cost of a hidden one."""
-    with TwoDirectories(abi, tmp_path) as tracee:
-        session = Session()
-        value = None if wanted.call else VALUE
-        session.resume(tracee.tid, Request.SYSCALL, wanted.tags, value=value)
-        seen = [tracee.describe(session.wait(tracee.tid)[1])]
-        for _call in range(2):
-            session.resume(tracee.tid, Request.SYSCALL, SKIPEXIT)
-            seen.append(tracee.describe(session.wait(tracee.tid)[1]))
-        assert seen == ["entry getppid", "entry mkdir", "entry write"]
-        assert session.hidden_stops == 3
-        tracee.finish()
-        assert tracee.results() == (0 if wanted.call else VALUE, 1, 0)
-        assert [path.exists() for path in tracee.paths] == [wanted.call, True]
-
-
-def test_a_session_shows_the_exit_stops_that_are_wanted(at_entry):
-    """Without tags, and with SKIPCALL of 2006 alone, nothing is hidden."""
-    session = Session()
-    assert session.sysvm(at_entry.tid, SKIPCALL, value=5) == 0
-    assert at_entry.describe(session.wait()[1]) == "exit 5"
-    session.resume(at_entry.tid, Request.SYSCALL)
-    assert at_entry.describe(session.wait()[1]) == "entry getppid"
-    session.resume(at_entry.tid, Request.SYSCALL)
-    assert at_entry.describe(session.wait()[1]).startswith("exit ")
-    assert session.hidden_stops == 0
-
-
-def test_a_session_needs_no_hidden_stop_where_a_filter_selects(at_seccomp):
-    """At a seccomp-stop the kernel itself leaves the exit-stop out."""
-    session = Session()
-    assert session.sysvm(at_seccomp.tid, Dialect2006.PTRACE_VM_TEST) == 3
-    session.sysvm(at_seccomp.tid, SKIPCALL | SKIPEXIT, value=3)
-    assert at_seccomp.describe(session.wait()[1]) == "seccomp mkdir"
-    session.sysvm(at_seccomp.tid, SKIPEXIT)
-    assert at_seccomp.describe(session.wait()[1]) == "exited 0"
-    assert session.hidden_stops == 0
-
-
-def test_a_session_sees_every_entry_also_where_a_filter_selects_some(tmp_path):
-    """A call with both stops is decided on at the second, and the next entry is not lost."""
-    with TwoDirectories(Abi.X86_64, tmp_path, selecting("mkdir")) as tracee:
-        session = Session()
-        resume(tracee.tid, Request.SYSCALL)
-        assert tracee.wait() == "exit 0"
-        seen: list[str] = []
-        session.resume(tracee.tid, Request.SYSCALL)
-        while (stop := tracee.describe(session.wait()[1])) != "entry write":
-            seen.append(stop)
-            session.resume(tracee.tid, Request.SYSCALL, SKIPEXIT)
-        assert seen == ["entry getppid", "entry mkdir", "seccomp mkdir"]
-        assert session.hidden_stops == 2
-
-
-def test_a_session_knows_that_an_emulated_call_cannot_be_run(at_entry):
-    """PTRACE_SYSEMU has decided; the tags may still say what it returns."""
-    session = Session()
-    session.resume(at_entry.tid, Request.SYSEMU, SKIPEXIT)
-    assert at_entry.describe(session.wait()[1]) == "entry getppid"
-    with pytest.raises(StopError, match="will not run"):
-        session.resume(at_entry.tid, Request.SYSCALL, SKIPEXIT)
-    session.resume(at_entry.tid, Request.SYSCALL, SKIPCALL | SKIPEXIT, value=-7)
-    assert at_entry.describe(session.wait()[1]) == "entry mkdir"
-    session.resume(at_entry.tid, Request.CONT, SKIPEXIT)
-    assert at_entry.describe(session.wait()[1]) == "exited 0"
-    assert at_entry.results() == (0, -7, 0)
-
-
-def test_a_total_virtual_machine_skips_every_call_in_one_stop(at_entry):
-    """User-Mode Linux's case: each call is answered where PTRACE_SYSEMU reports it."""
-    tid = at_entry.tid
-    for value, following in ((1, "entry getppid"), (2, "entry mkdir"), (3, "entry write")):
-        resume(tid, Request.SYSEMU, SKIPCALL | SKIPEXIT, value=value)
-        assert at_entry.wait() == following
-    arguments = ptrace.get_syscall_info(tid).arguments
-    with open(f"/proc/{tid}/mem", "rb", buffering=0) as memory:
-        written = os.pread(memory.fileno(), arguments[2], arguments[1])
-    assert [int.from_bytes(written[at : at + 8], "little") for at in (0, 8, 16)] == [1, 2, 3]
-    assert not any(path.exists() for path in at_entry.paths)
-
-
-def test_wait_can_return_at_once(at_entry):
-    """WNOHANG: (0, 0), as waitpid(2) says it."""
-    assert Session().wait(at_entry.tid, os.WNOHANG) == (0, 0)
-
-
-def test_a_session_reports_the_end_of_a_tracee_that_is_killed_in_a_hidden_stop(at_entry):
-    """The exit-stop is there, and its tracee dies before anybody has looked."""
-    session = Session()
-    session.resume(at_entry.tid, Request.SYSCALL, SKIPEXIT)
-    os.waitid(os.P_PID, at_entry.tid, os.WSTOPPED | os.WNOWAIT)
-    os.kill(at_entry.tid, signal.SIGKILL)
-    assert at_entry.describe(session.wait()[1]) == "killed SIGKILL"
-
-
-FAMILY = (
-    OPTIONS
-    | ptrace.PTRACE_O_TRACEFORK
-    | ptrace.PTRACE_O_TRACEVFORK
-    | ptrace.PTRACE_O_TRACECLONE
-    | ptrace.PTRACE_O_TRACEEXEC
-)
-
-
-@pytest.mark.parametrize(
-    "name", ["spawn_kinds", "threads", "exec_from_thread"], ids=lambda name: name
-)
-def test_a_session_shows_no_exit_stop_of_a_whole_family(name):
-    """Forks, threads, and an execve that takes another's tid: entries only, and the right output.
-
-    Events between a call's entry and its exit-stop do not make that one show.
-    """
-    argv = [compiled(name), *(["4", "20"] if name == "threads" else [])]
-    session, kinds, status = Session(), set(), 0
-    with Started(argv, options=FAMILY, every_call=True) as root:
-        session.resume(root.tid, Request.SYSCALL)
-        while True:
-            tid, status = session.wait()
-            if not os.WIFSTOPPED(status):
-                if tid == root.tid:
-                    root.describe(status)
-                    break
-                continue
-            kind = describe_or_died(tid, status)
-            kinds.add(kind.split()[0])
-            tags = SKIPEXIT if kind.startswith("entry") else 0
-            injected = getattr(signal, kind, 0) if kind != "SIGTRAP" else 0
-            try:
-                session.resume(tid, Request.SYSCALL, tags, signal=injected)
-            except (TraceeDied, NotStopped):
-                continue  # Another thread has ended its process, or executed.
-        assert kinds <= {"entry", "event", "SIGCHLD", "gone"}
-        assert session.hidden_stops > 20
-        assert os.waitstatus_to_exitcode(status) == {"exec_from_thread": 7}.get(name, 0)
-
-
-def describe_or_died(tid: int, status: int) -> str:
-    """Tell which stop it is, or that its tracee has been killed since."""
-    try:
-        return describe_stop(tid, status)
-    except ProcessLookupError:
-        return "gone"
 
 
 # --------------------------------------------------------------------- filters

@@ -9,18 +9,52 @@ import struct
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from accel._kernel import ptrace, spawn
 from accel._kernel.wait import wait_on
 from accel.abi import Abi
 from accel.launch import Command, prepare
+from accel.ptrace_vm import Dialect2006, Dialect2008, Events, Numbered, syscall_mask
 from bpf import Program
 from tests.support import compiled
 
 #: After so many seconds a tracee that hangs is killed, so that its test fails.
 LIMIT = 60
 OPTIONS = ptrace.PTRACE_O_TRACESYSGOOD | ptrace.PTRACE_O_TRACESECCOMP | ptrace.PTRACE_O_EXITKILL
+
+
+SKIPCALL, SKIPEXIT = Dialect2006.PTRACE_VM_SKIPCALL, Dialect2006.PTRACE_VM_SKIPEXIT
+#: What mkdir cannot return by itself.
+VALUE = 4242
+ABIS = (Abi.X86_64, Abi.I386)
+
+
+class Tags(NamedTuple):
+    """Tags of one dialect, and what they leave: is the call run, is the exit-stop wanted."""
+
+    tags: int
+    call: bool
+    exit: bool
+
+
+#: Every combination that a stopped call can be resumed with, as each dialect writes it.
+ALL_TAGS = (
+    Tags(0, call=True, exit=True),
+    Tags(Dialect2006(0), call=True, exit=True),
+    Tags(SKIPEXIT, call=True, exit=False),
+    Tags(SKIPCALL, call=False, exit=True),
+    Tags(SKIPCALL | SKIPEXIT, call=False, exit=False),
+    Tags(Dialect2008.PTRACE_SYSCALL_SKIPEXIT, call=True, exit=False),
+    Tags(Dialect2008.PTRACE_SYSCALL_SKIPCALL, call=False, exit=False),
+    Tags(Numbered.PTRACE_VM_DOEXIT, call=True, exit=True),
+    Tags(Numbered.PTRACE_VM_SKIPEXIT, call=True, exit=False),
+    Tags(Numbered.PTRACE_VM_SKIPCALL, call=False, exit=False),
+    Tags(Events(4), call=True, exit=True),
+    Tags(Events(4 | 1), call=True, exit=False),
+    Tags(Events(4 | 2), call=False, exit=True),
+    Tags(Events(4 | 2 | 1), call=False, exit=False),
+)
 
 
 class Started:
@@ -156,3 +190,17 @@ class TwoDirectories(Started):
         """Tell the results that it has seen, the parent's pid as "right" (1) or not (0)."""
         first, parent, second = struct.unpack("=3q", self.output())
         return first, int(parent == os.getpid()) if parent > 0 else parent, second
+
+
+def bitmap(abi: Abi, *names: str) -> bytes:
+    """Make a bitmap of 2006 in which only ``names`` are traced, long enough for every number."""
+    bits = bytearray(128)
+    for name in names:
+        number = abi.numbers[name]
+        bits[number // 8] |= 1 << number % 8
+    return bytes(bits)
+
+
+def selecting(*names: str) -> Program:
+    """Make the filter that stops ``names``, in both ABIs."""
+    return syscall_mask(bitmap(Abi.X86_64, *names), i386=bitmap(Abi.I386, *names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import threading
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,9 @@ from accel.ptrace_vm import (
     Numbered,
     Request,
     StopError,
+    TraceeDied,
     decision,
+    failure,
     from_kmview,
     mask_of,
     read_tags,
@@ -200,6 +203,26 @@ def test_a_value_has_64_bits(made):
         with pytest.raises(ValueError, match="64 bits"):
             resume(NOBODY, Request.CONT, 6, value=value)
     assert made == []
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ({}, TraceeDied),
+        ({"State": "Z (zombie)"}, TraceeDied),
+        ({"State": "X (dead)"}, TraceeDied),
+        ({"State": "R (running)", "SigPnd": "0000000000000100"}, TraceeDied),
+        ({"State": "R (running)", "ShdPnd": "0000000000000100"}, TraceeDied),
+        ({"State": "R (running)", "SigPnd": "0000000000000080"}, NotStopped),
+        ({"State": "S (sleeping)"}, NotStopped),
+    ],
+)
+def test_a_tracee_that_is_gone_or_going_has_died(monkeypatch, status, error):
+    """ESRCH says neither; a SIGKILL that is pending (bit 8) decides it."""
+    of_running = {"SigPnd": "0", "ShdPnd": "0", "TracerPid": str(threading.get_native_id())}
+    monkeypatch.setattr(failure, "_status", lambda _tid: of_running | status if status else {})
+    with pytest.raises(error):
+        resume(NOBODY, Request.CONT)
 
 
 def test_errors_are_in_the_tree():
