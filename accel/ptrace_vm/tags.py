@@ -106,6 +106,7 @@ def read_tags(tags: int, dialect: Dialect | None = None) -> tuple[bool, bool, bo
 def decision(tags: int, dialect: Dialect | None = None, *, value: int = -errno.ENOSYS) -> Decision:
     """Turn tags into the Decision of the same combination, for ``Tracer.decide`` or a handler.
 
+    A Tracer says itself which combinations it does not offer.
     ``value`` is what a call that does not run returns. Raise as ``read_tags`` does, and ValueError
     for a value that the combination cannot return (0 to -4095 for "nullify", else 64 bits).
     """
