@@ -9,7 +9,11 @@ AccelError
 │   └── UnsupportedKernel  a kernel feature is missing; probed, never guessed from a version
 ├── TraceeError            a ptrace request failed: ``operation`` and ``tid``
 │   ├── TraceeDied         ESRCH at a stop: the tracee was killed under the tracer
-│   └── FaultError         tracee memory that is not mapped
+│   ├── FaultError         tracee memory that is not mapped
+│   ├── NotStopped         ESRCH while it lives: the tracee runs, or is another thread's
+│   └── StopError          not at the stop that the tracee is in; ``hint`` says where, or how
+├── TagError               tags of PTRACE_VM that no stop can honour; ``hint``: what to write
+│   └── UnknownTag         bits or numbers that their dialect does not have
 ├── HandlerError           a handler raised (``__cause__``); the tracees were killed
 ├── RecordingError         a sink of records raised (``__cause__``); the run went on without it
 ├── TimeoutExpired         the run took longer than ``timeout``; the tracees were killed
@@ -28,12 +32,16 @@ __all__ = [
     "HandlerError",
     "InternalError",
     "MaskError",
+    "NotStopped",
     "PtraceUnavailable",
     "RecordingError",
     "SetupError",
+    "StopError",
+    "TagError",
     "TimeoutExpired",
     "TraceeDied",
     "TraceeError",
+    "UnknownTag",
     "UnsupportedKernel",
 ]
 
@@ -104,6 +112,36 @@ class FaultError(TraceeError):
     def __init__(self, operation: str, tid: int, address: int) -> None:
         super().__init__(operation, tid, f"bad address {address:#x}")
         self.address = address
+
+
+class NotStopped(TraceeError):
+    """A request needs a tracee of this thread in a ptrace-stop, and this is none (ESRCH)."""
+
+
+class StopError(TraceeError):
+    """The tracee is in a stop that has no place for what was asked; nothing was done."""
+
+    def __init__(self, operation: str, tid: int, cause: str, *, hint: str) -> None:
+        super().__init__(operation, tid, cause)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {self.hint}"
+
+
+class TagError(AccelError, ValueError):
+    """Tags of PTRACE_VM that nothing can honour, whatever the tracee does; nothing was done."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}; {self.hint}"
+
+
+class UnknownTag(TagError):
+    """Tags with bits, or a number, that their dialect does not have."""
 
 
 class HandlerError(AccelError):

@@ -28,6 +28,7 @@ __all__ = [
     "listen",
     "parse_syscall_info",
     "peek_siginfo",
+    "poke_user",
     "read_syscall_info",
     "resume",
     "seize",
@@ -40,12 +41,17 @@ __all__ = [
 _SYS_PTRACE: Final = 101
 
 # <linux/ptrace.h>
+PTRACE_POKEUSER: Final = 6
 PTRACE_CONT: Final = 7
+PTRACE_SINGLESTEP: Final = 9
 PTRACE_GETREGS: Final = 12
 PTRACE_SETREGS: Final = 13
 PTRACE_DETACH: Final = 17
 PTRACE_SYSCALL: Final = 24
+# <asm/ptrace-abi.h>: x86's own.
 PTRACE_SYSEMU: Final = 31
+PTRACE_SYSEMU_SINGLESTEP: Final = 32
+PTRACE_SINGLEBLOCK: Final = 33
 PTRACE_GETEVENTMSG: Final = 0x4201
 PTRACE_GETSIGINFO: Final = 0x4202
 PTRACE_SETSIGINFO: Final = 0x4203
@@ -203,6 +209,14 @@ def get_registers(tid: int) -> Registers:
 def set_registers(tid: int, registers: Registers) -> None:
     """Write the general registers; one ptrace call."""
     _ptrace(PTRACE_SETREGS, tid, 0, ctypes.addressof(registers), "PTRACE_SETREGS")
+
+
+def poke_user(tid: int, register: str, value: int) -> None:
+    """Write one general register, by its name in ``Registers``; one ptrace call."""
+    offset: int = getattr(Registers, register).offset
+    # The word is passed as a signed one.
+    word = (value & 0xFFFF_FFFF_FFFF_FFFF ^ 1 << 63) - (1 << 63)
+    _ptrace(PTRACE_POKEUSER, tid, offset, word, "PTRACE_POKEUSER")
 
 
 _SIGINFO_SIZE = 128

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-__all__ = ["WSTOPPED_EVENT_SHIFT", "wait_any", "wait_for"]
+__all__ = ["WSTOPPED_EVENT_SHIFT", "wait_any", "wait_for", "wait_on"]
 
 _WALL: Final = 0x4000_0000
 _WNOTHREAD: Final = 0x2000_0000
@@ -21,9 +21,14 @@ def wait_any(options: int = 0) -> tuple[int, int]:
     __WNOTHREAD leaves the children of the host's other threads alone; __WALL includes threads.
     Raise ChildProcessError when the thread has neither children nor tracees.
     """
-    return os.waitpid(-1, _WALL | _WNOTHREAD | options)
+    return wait_on(-1, options)
 
 
 def wait_for(pid: int) -> int:
     """Wait for the end of one child of any kind; return its status."""
     return os.waitpid(pid, _WALL)[1]
+
+
+def wait_on(tid: int, options: int = 0) -> tuple[int, int]:
+    """Wait for the next change of one tracee, or with -1 of any, as ``wait_any`` does."""
+    return os.waitpid(tid, _WALL | _WNOTHREAD | options)

@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "accel.capture": {"accel.launch"},
     "accel.snapshots": {"values", "accel.decoding"},
     "accel.testing": {"values"},
+    "accel.ptrace_vm": {"values", "accel._kernel", "bpf", "accel.ptrace_vm"},
     "accel.doctor": {"values", "accel._kernel", "bpf", "bpf.probes", "accel.doctor"},
     "accel.mechanism_choice": {"values", "bpf", "accel.plan", "accel.mechanisms"},
     "accel.rulebook": {
