@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba import int64, njit, void
 from numba.extending import intrinsic
 
-__all__ = ["add", "append", "enter", "leave", "next_change", "read", "read_string"]
+__all__ = ["add", "append", "enter", "hit", "leave", "next_change", "read", "read_string"]
 
 # Inline assembly is parsed when code is compiled, not when it comes from a cache.
 llvmlite.binding.initialize_native_asmparser()
@@ -41,9 +41,12 @@ _PTRACE_CONT: Final = 7
 _PTRACE_GETREGS: Final = 12
 _PTRACE_SETREGS: Final = 13
 _PTRACE_SYSCALL: Final = 24
+_PTRACE_GETSIGINFO: Final = 0x4202
 _PTRACE_GET_SYSCALL_INFO: Final = 0x420E
 _SECCOMP_STOP: Final = 7 << 16 | 5 << 8 | 0x7F
 _SYSCALL_STOP: Final = (5 | 0x80) << 8 | 0x7F
+_SIGTRAP: Final = 5
+_TRAP_STOP: Final = _SIGTRAP << 8 | 0x7F
 
 # struct ptrace_syscall_info, in words: op and arch, ip, sp, number or result, arguments, ret_data.
 _INFO_SIZE: Final = 88
@@ -55,6 +58,18 @@ _VSYSCALL: Final = -0xA0_0000  # 0xffffffffff600000, signed
 # struct user_regs_struct, in words.
 _RAX: Final = 10
 _ORIG_RAX: Final = 15
+
+# siginfo_t, in words: signal; si_code TRAP_PERF; cookie; TRAP_PERF_FLAG_ASYNC among type and flags.
+_TRAP_PERF, _IS_LATE = 6, 1 << 32
+_SI_CODE, _SI_COOKIE, _SI_FLAGS = 1, 3, 4
+# struct perf_event_mmap_page, and a sample in the ring behind it: accel._kernel.perf.
+_DATA_HEAD, _DATA_TAIL, _DATA_OFFSET, _DATA_SIZE = 128, 129, 130, 131
+_PERF_RECORD_SAMPLE: Final = 9
+_SAMPLE_SIZE: Final = 152
+_SAMPLE_TIME, _SAMPLE_RAW, _SAMPLE_ABI, _SAMPLE_REGISTERS = 2, 4, 7, 8
+_REGS_ABI_32, _REGS_ABI_64 = 1, 2
+# Its registers: bx cx dx si di bp sp ip r8 r9 r10.
+_BX, _CX, _DX, _SI, _DI, _BP, _SAMPLE_SP, _SAMPLE_IP, _R8, _R9, _R10 = range(11)
 
 # The layout of the tables: a copy, as the bytes in the cache would miss a change of the original.
 _BEAT_DUE, _CHANGED, _RING_FULL = 0, 1, 2
@@ -71,7 +86,7 @@ _CALLS, _STOPS, _ERRORS, _NANOSECONDS, _COUNTER_WORDS = 0, 1, 2, 3, 4
 # Words of a record: accel.records. In the table of tracees the last word is the tracee's state.
 _ENTERED_NS, _LEFT_NS, _NUMBER, _ARGUMENTS, _RESULT, _STRINGS, _FLAGS = 0, 1, 3, 4, 10, 11, 12
 _IP, _SP, _TRACEE_STATE, _RECORD_WORDS = 13, 14, 15, 16
-_IS_ENTERED, _IS_INJECTED, _IS_RETURNED = 1 << 6, 1 << 7, 1 << 8
+_IS_ENTERED, _IS_INJECTED, _IS_RETURNED, _IS_ALONE = 1 << 6, 1 << 7, 1 << 8, 1 << 11
 _MAX_STRINGS, _STRING_LIMIT, _UNTERMINATED, _PAGE = 3, 4096, 1 << 15, 4096
 _SHORT: Final = 256  # Most strings are paths, and shorter; a page takes longer to copy.
 
@@ -85,7 +100,9 @@ _RECORDING, _DROPS, _DROPPED, _RING_HEAD, _RING_TAIL, _RING_SIZE = 12, 13, 14, 1
 _STRINGS_HEAD, _STRINGS_TAIL, _STRINGS_SIZE = 18, 19, 20
 _TRACEE_TABLE, _ANSWER_TABLE, _COUNTER_TABLE, _CAPTURE_TABLE, _QUEUE = 21, 22, 23, 24, 25
 _RING, _STRING_RING, _MEMORY = 26, 27, 28
-_INFO, _REGISTERS, _STATUS, _TIME, _VECTORS, _NEW_VALUE = 32, 44, 72, 74, 76, 80
+_EXIT_EVENT_STOPS, _EVENT_RINGS, _EXIT_RULES = 29, 30, 31
+_INFO, _REGISTERS, _STATUS, _TIME, _VECTORS, _NEW_VALUE, _SIGINFO = 32, 44, 72, 74, 76, 80, 84
+_EVENT_COOKIE: Final = 0x6163_6365_6C00_0001
 #: RECORDING: besides whole calls, their beginnings.
 _BEGINNINGS: Final = 2
 
@@ -431,6 +448,123 @@ def _exit_stop(control: int, tid: int) -> int:
     return 1
 
 
+@njit
+def _sample_of(control: int, tid: int) -> int:
+    """Find the one sample in the ring of a thread's exit events; 0 if it is not so simple.
+
+    Several samples tell of calls whose signals were blocked; one that is broken by the end of the
+    ring is not worth the code.
+    """
+    ring = _get(_get(control, _EVENT_RINGS), tid)
+    if ring == 0:
+        return 0
+    head, tail, size = _get(ring, _DATA_HEAD), _get(ring, _DATA_TAIL), _get(ring, _DATA_SIZE)
+    position = tail & (size - 1)
+    if head - tail != _SAMPLE_SIZE or position + _SAMPLE_SIZE > size:
+        return 0
+    sample = ring + _get(ring, _DATA_OFFSET) + position
+    return sample if _get(sample, 0) & 0xFFFFFFFF == _PERF_RECORD_SAMPLE else 0
+
+
+@njit
+def _fill_from(record: int, sample: int, numbers: int, result: int) -> None:
+    """Make the record of a call from its sample."""
+    is_32bit = (numbers >> 32) & 1
+    registers = sample + 8 * _SAMPLE_REGISTERS
+    width = 0xFFFFFFFF if is_32bit else -1
+    _set(record, _ENTERED_NS, _get(sample, _SAMPLE_TIME))
+    _set(record, _LEFT_NS, _get(sample, _SAMPLE_TIME))
+    _set(record, _NUMBER, numbers)
+    _set(record, _ARGUMENTS, _get(registers, _BX if is_32bit else _DI) & width)
+    _set(record, _ARGUMENTS + 1, _get(registers, _CX if is_32bit else _SI) & width)
+    _set(record, _ARGUMENTS + 2, _get(registers, _DX) & width)
+    _set(record, _ARGUMENTS + 3, _get(registers, _SI if is_32bit else _R10) & width)
+    _set(record, _ARGUMENTS + 4, _get(registers, _DI if is_32bit else _R8) & width)
+    _set(record, _ARGUMENTS + 5, _get(registers, _BP if is_32bit else _R9) & width)
+    _set(record, _RESULT, result)
+    _set(record, _FLAGS, 0)
+    _set(record, _IP, _get(registers, _SAMPLE_IP))
+    _set(record, _SP, _get(registers, _SAMPLE_SP))
+
+
+@njit
+def hit(control: int, tid: int) -> int:
+    """Count and record the call that an exit event tells of; 0 if it is Python's.
+
+    Else RESUME or, if its result is replaced, SKIP. The tracee must be READY.
+    """
+    sample = _sample_of(control, tid)
+    if sample == 0:
+        return _TO_PYTHON
+    registers = sample + 8 * _SAMPLE_REGISTERS
+    abi = _get(sample, _SAMPLE_ABI)
+    if abi == _REGS_ABI_64 and _get(registers, _CX) != _get(registers, _SAMPLE_IP):
+        return _TO_PYTHON  # Not by ``syscall``, which leaves its address there: perhaps int 0x80.
+    number = (_get(sample, _SAMPLE_RAW) >> 32) & 0xFFFFFFFF
+    is_32bit = abi == _REGS_ABI_32
+    call = _call_of(number, _AUDIT_ARCH_I386 if is_32bit else _AUDIT_ARCH_X86_64)
+    if call < 0:
+        return _TO_PYTHON
+    ret_data = _get(_get(control, _EXIT_RULES), call)
+    if ret_data == 0:
+        return _TO_PYTHON
+    # The raw data of the sample is not aligned: number and result lie across words.
+    low = (_get(sample, _SAMPLE_RAW + 1) >> 32) & 0xFFFFFFFF
+    result = low | _get(sample, _SAMPLE_RAW + 2) << 32
+    answer = _answer_of(control, ret_data)
+    record = _record_of(control, tid)
+    numbers = number | (call >> 10) << 32 | _get(answer, _RULE) << 48
+    _fill_from(record, sample, numbers, result)
+    ring = _get(_get(control, _EVENT_RINGS), tid)
+    _publish(ring, _DATA_TAIL, _get(ring, _DATA_HEAD))
+    is_recorded = _get(answer, _RECORDED) != 0
+    mask = _get(_get(control, _CAPTURE_TABLE), call)
+    if is_recorded and mask != 0 and not _is_full(control):
+        _capture(control, record, tid, mask)
+    flags = _get(record, _FLAGS) | _IS_RETURNED | _IS_ALONE
+    replaced = 0
+    if _get(answer, _EXIT) != 0:
+        replaced = _call(_get(answer, _EXIT), record, _get(answer, _EXIT_STATE), control)
+        if replaced != 0:
+            result = _get(control, _NEW_VALUE)
+            _set(record, _RESULT, result)
+            flags |= _IS_INJECTED
+    _set(record, _FLAGS, flags)
+    counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
+    add(counters, _CALLS, 1)
+    add(counters, _STOPS, 1)
+    if -4095 <= result < 0:
+        add(counters, _ERRORS, 1)
+    add(control, _EXIT_EVENT_STOPS, 1)
+    if is_recorded:
+        append(control, record)
+    return _SKIP if replaced != 0 else _RESUME
+
+
+@njit
+def _trap_stop(control: int, tid: int) -> int:
+    """Answer the SIGTRAP of an exit event; 0 if it is another's, or comes late."""
+    if _get(_get(control, _EVENT_RINGS), tid) == 0:
+        return 0
+    siginfo = control + 8 * _SIGINFO
+    if _ptrace(_PTRACE_GETSIGINFO, tid, 0, siginfo) < 0:
+        return 1  # It was killed, which is reported next.
+    is_ours = (
+        _get(siginfo, 0) & 0xFFFFFFFF == _SIGTRAP
+        and _get(siginfo, _SI_CODE) & 0xFFFFFFFF == _TRAP_PERF
+        and _get(siginfo, _SI_COOKIE) == _EVENT_COOKIE
+    )
+    if not is_ours or _get(siginfo, _SI_FLAGS) & _IS_LATE != 0:
+        return 0
+    action = hit(control, tid)
+    if action == _TO_PYTHON:
+        return 0
+    if action == _SKIP:
+        _set_result(control, tid, _SET_RESULT)
+    _ptrace(_PTRACE_CONT, tid, 0, 0)
+    return 1
+
+
 # ------------------------------------------------------------------------- waiting
 
 
@@ -468,6 +602,9 @@ def _answer(control: int, tid: int, status: int) -> int:
     A stop may be over by now, as another thread's execve ends this one, or SIGKILL: the next change
     is reported like any other.
     """
+    if status == _TRAP_STOP:
+        is_ready = _get(_record_of(control, tid), _TRACEE_STATE) == _READY
+        return _trap_stop(control, tid) if is_ready else 0
     if status not in (_SECCOMP_STOP, _SYSCALL_STOP):
         return 0
     info = control + 8 * _INFO

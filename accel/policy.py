@@ -75,8 +75,8 @@ class HandlerPolicy:
     def _loop_answer(self, index: int, rule: Rule, mask: SyscallMask) -> Answer | None:
         """Make the loop's answer to the calls of ``mask`` under a rule; None if it has none."""
         exits = [one for one in self.exit_rules if mask & one.mask]
-        if rule.decision is not None and rule.decision.combination in (4, 6):
-            return None  # Its only notification is an exit-stop, which Python makes.
+        if rule.decision is not None and not rule.decision.start and not rule.by_event:
+            return None  # Python makes an exit-stop of what is none, or hides an entry.
         if self.calls_observed and not rule.recorded:
             return None
         if rule.handler is not None and rule.compiled is None:
@@ -100,6 +100,18 @@ class HandlerPolicy:
     def is_by_event(self, number: int) -> bool:
         """Tell whether the calls of a rule stop by an exit event."""
         return self.plan.rules[number].by_event
+
+    def event_rules(self) -> dict[tuple[Abi, int], int]:
+        """Map calls that stop by exit events to the RET_DATA of their rule."""
+        answers = self.loop_answers()
+        found: dict[tuple[Abi, int], int] = {}
+        seen = SyscallMask.none()
+        for index, rule in enumerate(self.plan.rules):
+            ret_data = self.plan.ret_data_of(index)
+            if rule.by_event and not rule.where.all and ret_data in answers:
+                found |= dict.fromkeys(rule.mask - seen, ret_data)
+            seen |= rule.mask
+        return found
 
     def decide(self, number: int, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop; return the decision and how many handlers ran."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABIS",
+    "ALONE",
     "BY_PYTHON",
     "CAPTURED",
     "ENTERED",
@@ -94,6 +95,9 @@ RETURNED: Final = 1 << 8
 BY_PYTHON: Final = 1 << 9
 #: Flag, in the ring alone: this is no call, but the place of a stop that is told of in its order.
 MARK: Final = 1 << 10
+#: Flag: the call stopped only when it had returned; both times are of that, and what was captured
+#: is what the call left.
+ALONE: Final = 1 << 11
 
 #: So many arguments of one call can be captured, each up to PATH_MAX.
 MAX_STRINGS: Final = 3

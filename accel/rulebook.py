@@ -22,6 +22,7 @@ from accel.policy import ExitHandler, ExitRule, HandlerPolicy
 from accel.records import Sink
 from accel.roles import string_arguments
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
+from bpf.value import replace
 
 if TYPE_CHECKING:
     from accel.jit import JitHandler
@@ -144,11 +145,11 @@ class RuleBook:
         return self._program
 
     def _planned(self) -> Plan:
-        rules = list(self._rules)
+        rules = [part for rule in self._rules for part in self._parts(rule)]
         for one in self._exit_rules:
             rules.append(Rule(one.mask - _decided(rules), observed=True))
         if self.mask is not None:
-            rules += self._observed(self.mask - _decided(rules))
+            rules += self._parts(Rule(self.mask - _decided(rules), observed=True))
         rules = [rule for rule in rules if rule.mask]
         draft = Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS), self._always)
         self._mechanisms = choose(draft, self.mechanism, attaches=self._attaches)
@@ -166,17 +167,21 @@ class RuleBook:
         """Whether records are enough for all who observe calls."""
         return bool(self._observers) and all(isinstance(o, RecordObserver) for o in self._observers)
 
-    def _observed(self, mask: SyscallMask) -> list[Rule]:
+    def _parts(self, rule: Rule) -> list[Rule]:
         """Tell apart the calls whose records say enough to all who observe calls."""
-        if not self.defers:
-            return [Rule(mask, observed=True)]
+        is_seen_once = rule.decision in (None, Decision.exit_only()) and rule.handler is None
+        if not self.defers or not rule.observed or not is_seen_once:
+            return [rule]
         observers = cast("list[RecordObserver]", self._observers)
         recorded = SyscallMask.of(
             (abi, number)
-            for abi, number in mask
+            for abi, number in rule.mask
             if all(one.takes_records_of(abi, abi.call_name(number)) for one in observers)
         )
-        return [Rule(recorded, observed=True, recorded=True), Rule(mask - recorded, observed=True)]
+        return [
+            replace(rule, mask=recorded, recorded=True),
+            replace(rule, mask=rule.mask - recorded),
+        ]
 
     def policy(self, plan: Plan) -> HandlerPolicy:
         """Make the answers of one run."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from accel._kernel.libc import syscall
+from accel._kernel.words import words_at
 from bpf.value import frozen
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "Sample",
     "Tracepoint",
     "TracepointEvents",
+    "only_sample",
     "parse_trap",
+    "take_only_sample",
 ]
 
 _SYS_IOCTL: Final = 16
@@ -51,8 +54,10 @@ _SAMPLE: Final = struct.Struct("=IIQI8xqq4xQ11Q")
 #: A record of lost samples: id, how many.
 _LOST: Final = struct.Struct("=8xQ")
 _HEADER: Final = struct.Struct("=IHH")
+_RECORD_SIZE: Final = _HEADER.size + _SAMPLE.size
 # struct perf_event_mmap_page.
 _DATA_HEAD, _DATA_TAIL, _DATA_OFFSET = 1024, 1032, 1040
+_HEAD_WORD, _PAGE_WORDS = _DATA_HEAD // 8, 512
 
 #: siginfo_t: si_code of such a SIGTRAP, and the flag of one that comes late because it was blocked.
 TRAP_PERF: Final = 6
@@ -72,6 +77,37 @@ class Sample:
     is_32bit: bool
     #: bx, cx, dx, si, di, bp, sp, ip, r8, r9, r10.
     registers: tuple[int, ...]
+
+    @property
+    def arguments(self) -> tuple[int, ...]:
+        """The six arguments of a call made in the code's own way; syscall(2)."""
+        return self.arguments_32bit if self.is_32bit else self._chosen(4, 3, 2, 10, 8, 9)
+
+    @property
+    def arguments_32bit(self) -> tuple[int, ...]:
+        """The six arguments of a call made by int 0x80."""
+        return tuple([word & 0xFFFF_FFFF for word in self._chosen(0, 1, 2, 3, 4, 5)])
+
+    def _chosen(self, *positions: int) -> tuple[int, ...]:
+        return tuple([self.registers[at] for at in positions])
+
+    @property
+    def stack_pointer(self) -> int:
+        """Where the thread's stack ends."""
+        return self.registers[6]
+
+    @property
+    def instruction_pointer(self) -> int:
+        """Where the thread goes on."""
+        return self.registers[7]
+
+    @property
+    def is_by_syscall(self) -> bool:
+        """Whether cx is where the thread goes on, as the instruction ``syscall`` leaves it.
+
+        A processor with FRED does not, and int 0x80 may do so by chance.
+        """
+        return self.registers[1] == self.registers[7]
 
 
 class _Attributes(ctypes.Structure):
@@ -168,6 +204,11 @@ class TracepointEvents:
         for descriptor in self._descriptors:
             os.close(descriptor)
 
+    @property
+    def address(self) -> int:
+        """Where the ring is mapped: for ``only_sample``, and for compiled code."""
+        return ctypes.addressof(ctypes.c_char.from_buffer(self._ring))
+
     def samples(self) -> Iterator[Sample]:
         """Take the samples that have come since the last time."""
         head, tail = struct.unpack_from("=QQ", self._ring, _DATA_HEAD)
@@ -228,6 +269,27 @@ def _sample(record: bytes) -> Sample:
     is_32bit = abi == _PERF_SAMPLE_REGS_ABI_32
     # Events of single calls have an int there, and padding behind it.
     return Sample(tid, time_ns, number & 0xFFFF_FFFF, result, is_32bit, tuple(registers))
+
+
+def only_sample(address: int) -> Sample | None:
+    """Look at the one sample in a ring; None if there are none or several, or it is broken.
+
+    It is broken where the ring ends: ``TracepointEvents.samples`` puts it together.
+    """
+    page = words_at(address, _PAGE_WORDS)
+    head, tail, offset, size = page[_HEAD_WORD : _HEAD_WORD + 4]
+    position = tail % size
+    if head - tail != _RECORD_SIZE or position + _RECORD_SIZE > size:
+        return None
+    record = words_at(address + offset + position, _RECORD_SIZE // 8).cast("B")
+    kind = _HEADER.unpack_from(record)[0]
+    return _sample(bytes(record[_HEADER.size :])) if kind == _PERF_RECORD_SAMPLE else None
+
+
+def take_only_sample(address: int) -> None:
+    """Let the kernel write over that sample."""
+    page = words_at(address, _PAGE_WORDS)
+    page[_HEAD_WORD + 1] = page[_HEAD_WORD]
 
 
 def parse_trap(siginfo: bytes) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ import ctypes
 import mmap
 from typing import Final
 
-__all__ = ["Words"]
+__all__ = ["Words", "words_at"]
 
 _WORD: Final = 8
 #: <asm/mman-common.h>; the mmap module names it since Python 3.13.
@@ -26,3 +26,8 @@ class Words:
         self.view = self.bytes.cast("q")
         #: Where compiled code finds the first.
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+
+
+def words_at(address: int, count: int) -> memoryview:
+    """View memory of this process as signed words; it must stay mapped."""
+    return memoryview((ctypes.c_int64 * count).from_address(address)).cast("B").cast("q")

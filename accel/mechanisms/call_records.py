@@ -8,7 +8,7 @@ from accel.abi import Abi
 from accel.decision import Decision
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.twin_loop import read_string
-from accel.records import BY_PYTHON, CAPTURED, ENTERED, INJECTED, RETURNED, pack
+from accel.records import ALONE, BY_PYTHON, CAPTURED, ENTERED, INJECTED, RETURNED, pack
 from accel.tracee import PendingCall
 
 __all__ = ["CallRecords"]
@@ -39,7 +39,9 @@ class CallRecords:
 
     def returned(self, pending: PendingCall, result: int, left_ns: int, *, injected: bool) -> None:
         """Record a call whose result is known."""
-        flags = (INJECTED if injected else 0) | (RETURNED if pending.decision.exit else 0)
+        decision = pending.decision
+        flags = (INJECTED if injected else 0) | (RETURNED if decision.exit else 0)
+        flags |= 0 if decision.start else ALONE
         self._append(pending, flags, result, left_ns if pending.decision.exit else 0)
 
     def never_returned(self, pending: PendingCall) -> None:

@@ -32,6 +32,12 @@ class Policy(Protocol):
     def loop_answers(self) -> Mapping[int, Answer]:
         """Map SECCOMP_RET_DATA to its answer, where no Python code needs to see the stop."""
 
+    def event_rules(self) -> Mapping[tuple[Abi, int], int]:
+        """Map calls that stop by exit events to a RET_DATA, where ``loop_answers`` has an answer.
+
+        Those whose rule their number alone does not tell are left out.
+        """
+
     def decide(self, rule: RuleNumber, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop; tell how many handlers ran.
 

@@ -21,15 +21,11 @@ import bpf
 from accel._kernel import memory, perf, tracefs
 from accel.abi import Abi
 from accel.errors import UnsupportedKernel
+from accel.mechanisms.stop_tables import EVENT_COOKIE
 
 __all__ = ["ExitEvents", "PerfExitEvents"]
 
-#: What the signal of an event of ours carries.
-_COOKIE: Final = 0x6163_6365_6C00_0001
 _RAW: Final = "raw_syscalls/sys_exit"
-#: Where perf's samples have the arguments, see perf.Sample: di si dx r10 r8 r9; bx cx dx si di bp.
-_ARGUMENTS: Final = {bpf.Arch.X86_64: (4, 3, 2, 10, 8, 9), bpf.Arch.I386: (0, 1, 2, 3, 4, 5)}
-_CX, _SP, _IP = 1, 6, 7
 _INT80: Final = b"\xcd\x80"
 #: Calls whose tracepoint has another name than the call: SYSCALL_DEFINE in the kernel's source.
 _TRACEPOINT_NAMES: Final = {
@@ -51,6 +47,9 @@ class ExitEvents(Protocol):
 
     def arm(self, tid: int, arch: bpf.Arch) -> None:
         """Stop this thread, of ``arch``'s code, from now on; until it executes a program."""
+
+    def ring_of(self, tid: int) -> int:
+        """Tell where the loop finds the samples of an armed thread; 0 if it cannot read them."""
 
     def disarm(self, tid: int) -> None:
         """Stop it no more; samples that were not taken are gone. No error if it is not armed."""
@@ -102,8 +101,13 @@ class PerfExitEvents:
         self.disarm(tid)
         tracepoints = self._tracepoints[arch]
         if tracepoints:
-            self._armed[tid] = perf.TracepointEvents(tid, tracepoints, cookie=_COOKIE)
+            self._armed[tid] = perf.TracepointEvents(tid, tracepoints, cookie=EVENT_COOKIE)
             self._archs[tid] = arch
+
+    def ring_of(self, tid: int) -> int:
+        """Tell where the ring of an armed thread is mapped; 0 if it is not armed."""
+        events = self._armed.get(tid)
+        return 0 if events is None else events.address
 
     def disarm(self, tid: int) -> None:
         """Close the events of a thread."""
@@ -120,7 +124,7 @@ class PerfExitEvents:
     def owns(self, _tid: int, siginfo: bytes) -> bool:
         """Tell whether a SIGTRAP comes from here: it carries a cookie."""
         trap = perf.parse_trap(siginfo)
-        return trap is not None and trap[0] == _COOKIE
+        return trap is not None and trap[0] == EVENT_COOKIE
 
     def delivered(self, tid: int) -> None:
         """Do nothing: the signal itself says whose it is."""
@@ -208,32 +212,26 @@ def _single_calls(selections: Iterable[bpf.ExitSelection]) -> Iterator[perf.Trac
 
 
 def _sample(sample: perf.Sample) -> bpf.ExitSample:
-    registers = sample.registers
-    arch = bpf.Arch.I386 if sample.is_32bit or _is_int80(sample) else bpf.Arch.X86_64
-    word = 0xFFFF_FFFF if arch is bpf.Arch.I386 else 0xFFFF_FFFF_FFFF_FFFF
-    arguments = tuple([registers[at] & word for at in _ARGUMENTS[arch]])
+    is_32bit = sample.is_32bit or _is_int80(sample)
     return bpf.ExitSample(
         sample.tid,
-        arch,
+        bpf.Arch.I386 if is_32bit else bpf.Arch.X86_64,
         sample.number,
-        arguments,  # type: ignore[arg-type]  # six
+        sample.arguments_32bit if is_32bit else sample.arguments,  # type: ignore[arg-type]  # six
         sample.result,
         sample.time_ns,
-        registers[_IP],
-        registers[_SP],
+        sample.instruction_pointer,
+        sample.stack_pointer,
     )
 
 
 def _is_int80(sample: perf.Sample) -> bool:
-    """Tell whether 64-bit code has made a call of the 32-bit ABI: it is seen if both numbers are.
-
-    ``syscall`` leaves the return address in rcx, but where the processor has FRED; so look.
-    """
-    ip = sample.registers[_IP]
-    if sample.registers[_CX] == ip:
+    """Tell whether 64-bit code has made a call of the 32-bit ABI, whose number is selected, too."""
+    if sample.is_by_syscall:
         return False
     with contextlib.suppress(OSError):
-        return memory.read(sample.tid, ip - len(_INT80), len(_INT80)) == _INT80
+        at = sample.instruction_pointer - len(_INT80)
+        return memory.read(sample.tid, at, len(_INT80)) == _INT80
     return False
 
 

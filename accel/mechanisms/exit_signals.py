@@ -47,6 +47,10 @@ class EbpfExitEvents:
         """Enter a thread in the program's table. One bpf(2) call."""
         self._signals.arm(tid)
 
+    def ring_of(self, _tid: int) -> int:
+        """Return 0: threads share a ring, which Python reads."""
+        return 0
+
     def disarm(self, tid: int) -> None:
         """Remove a thread from it."""
         self._signals.disarm(tid)

@@ -17,6 +17,7 @@ from accel.abi import Abi
 from accel.call import Call
 from accel.mechanisms.calls import Calls
 from accel.mechanisms.exit_events import ExitEvents
+from accel.mechanisms.stop_tables import StopTables
 from accel.tracee import Tracee
 
 __all__ = ["ExitStops"]
@@ -30,8 +31,11 @@ _TRAP: Final = 1 << (signal.SIGTRAP - 1)
 class ExitStops:
     """The exit events of one loop; all methods but ``close`` need a stopped tracee."""
 
-    def __init__(self, events: ExitEvents, calls: Calls, stops: Counter[str]) -> None:
+    def __init__(
+        self, events: ExitEvents, calls: Calls, tables: StopTables, stops: Counter[str]
+    ) -> None:
         self._events = events
+        self._rings = tables.event_rings.view
         self._calls = calls
         self._stops = stops
 
@@ -46,6 +50,7 @@ class ExitStops:
         is_32bit = tracee.request(ptrace.get_registers).cs == _USER32_CS
         try:
             self._events.arm(tracee.tid, bpf.Arch.I386 if is_32bit else bpf.Arch.X86_64)
+            self._rings[tracee.tid] = self._events.ring_of(tracee.tid)
         except ProcessLookupError:
             pass  # It was killed in the stop.
         except OSError as error:
@@ -87,12 +92,17 @@ class ExitStops:
         for tid in {former, tracee.tid}:
             for sample in self._events.take(tid):
                 self._tell(tracee, sample, is_late=True)
-            self._events.disarm(tid)
+            self._disarm(tid)
         self.arm(tracee)
 
     def ended(self, tid: int) -> None:
         """Forget a tracee."""
+        self._rings[tid] = 0
         self._events.forget(tid)
+
+    def _disarm(self, tid: int) -> None:
+        self._rings[tid] = 0
+        self._events.disarm(tid)
 
     def close(self) -> None:
         """Disarm all tracees."""
@@ -107,7 +117,7 @@ class ExitStops:
         any code, as it is unblocked until then.
         """
         self.drain(tracee)
-        self._events.disarm(tracee.tid)
+        self._disarm(tracee.tid)
         pending = tracee.request(ptrace.peek_siginfo)
         if not any(self._events.owns(tracee.tid, siginfo) for siginfo in pending):
             self._restore(tracee)

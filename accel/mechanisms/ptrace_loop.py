@@ -87,6 +87,7 @@ class PtraceLoop(abc.ABC):
             {} if self.every_call else policy.loop_answers(),
             recorder.ring if recorder is not None else None,
             captures,
+            policy.event_rules(),
         )
         records = None
         if recorder is not None and recorder.wants_all:
@@ -100,7 +101,7 @@ class PtraceLoop(abc.ABC):
         self._observe = observe
         self._exit_stops = None
         if exit_events is not None:
-            self._exit_stops = ExitStops(exit_events, self.calls, self.stops)
+            self._exit_stops = ExitStops(exit_events, self.calls, self.tables, self.stops)
         self._ending = False
         self._bells: dict[int, Callable[[], None]] = {}
         self._choice = LoopChoice()

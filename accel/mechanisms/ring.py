@@ -17,7 +17,7 @@ __all__ = ["Ring"]
 # Its control words; the others are the loop's, see stop_tables.
 RECORDING, DROPS, DROPPED, RING_HEAD, RING_TAIL, RING_SIZE = 12, 13, 14, 15, 16, 17
 STRINGS_HEAD, STRINGS_TAIL, STRINGS_SIZE = 18, 19, 20
-CONTROL_WORDS: Final = 96
+CONTROL_WORDS: Final = 104
 #: What the compiled loop returned; RUNNING from when it is called until it returns.
 RETURNED: Final = 81
 RUNNING: Final = -(1 << 62)

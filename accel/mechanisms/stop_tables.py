@@ -63,11 +63,17 @@ SKIP_CALL, SET_RESULT = 1, 2
 QUEUE_FIRST, QUEUE_END = 10, 11
 # 12 to 20 are the ring's.
 TABLES: Final = 21
+#: Behind the tables: exit events, see exit_events. How many were answered; two more tables: of each
+#: thread, where its ring is; of each call, the RET_DATA of the rule that it falls under, or 0.
+EXIT_EVENT_STOPS, EVENT_RINGS, EXIT_RULES = 29, 30, 31
 INFO: Final = 32
 #: The value that a function of the user's returned.
 NEW_VALUE: Final = 80
 #: 81 is RETURNED, see ring. Where numba would put an exception: the loop raises none.
 EXCEPTION: Final = 82
+#: The siginfo_t of a signal-delivery-stop, and what an exit event's SIGTRAP carries in it.
+SIGINFO: Final = 84
+EVENT_COOKIE: Final = 0x6163_6365_6C00_0001
 #: A page and more that functions of the user's read tracee memory into.
 _MEMORY_WORDS: Final = 512 + 64
 QUEUE_LENGTH: Final = 4096
@@ -79,7 +85,8 @@ class StopTables:
     """The tables of one tracing thread; only that thread writes, any may read the counts.
 
     ``answers`` are given by RET_DATA; ``captures`` tells which arguments of a call are strings to
-    record, as bits, by ABI and number.
+    record, as bits, by ABI and number; ``exit_rules`` which RET_DATA, though no filter returns it,
+    stands for the rule of a call that stops by an exit event.
     """
 
     def __init__(
@@ -87,6 +94,7 @@ class StopTables:
         answers: Mapping[int, Answer],
         ring: Ring | None = None,
         captures: Mapping[tuple[Abi, int], int] | None = None,
+        exit_rules: Mapping[tuple[Abi, int], int] | None = None,
     ) -> None:
         self.control = ring.control if ring is not None else Words(CONTROL_WORDS)
         self.tracees = Words(RECORD_WORDS * _PID_MAX_LIMIT)
@@ -102,9 +110,14 @@ class StopTables:
             self.control.view[TABLES + index] = table.address
         for ret_data, answer in answers.items():
             self._store(ANSWER_WORDS * ret_data, answer)
-        for (abi, number), mask in (captures or {}).items():
-            if number < MAX_NUMBER:
-                self.captures.view[ABIS.index(abi) * MAX_NUMBER + number] = mask
+        self.event_rings = Words(_PID_MAX_LIMIT)
+        self.exit_rules = Words(len(ABIS) * MAX_NUMBER)
+        self.control.view[EVENT_RINGS] = self.event_rings.address
+        self.control.view[EXIT_RULES] = self.exit_rules.address
+        for table, values in ((self.captures, captures), (self.exit_rules, exit_rules)):
+            for (abi, number), value in (values or {}).items():
+                if number < MAX_NUMBER:
+                    table.view[ABIS.index(abi) * MAX_NUMBER + number] = value
         #: Whether there is anything for the loop to answer.
         self.has_answers = any(_action(answer) != TO_PYTHON for answer in answers.values())
 
@@ -198,11 +211,12 @@ class StopTables:
     @property
     def answered(self) -> int:
         """How many stops the loop has answered."""
-        return self.control.view[SECCOMP_STOPS] + self.control.view[EXIT_STOPS]
+        view = self.control.view
+        return view[SECCOMP_STOPS] + view[EXIT_STOPS] + view[EXIT_EVENT_STOPS]
 
     def stops(self) -> Counter[str]:
         """Count the stops that the loop answered, by kind; kinds without any are left out."""
-        kinds = {"seccomp": SECCOMP_STOPS, "exit": EXIT_STOPS}
+        kinds = {"seccomp": SECCOMP_STOPS, "exit": EXIT_STOPS, "exit-event": EXIT_EVENT_STOPS}
         words = self.control.view
         return Counter({kind: words[index] for kind, index in kinds.items() if words[index]})
 

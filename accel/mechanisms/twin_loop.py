@@ -10,13 +10,14 @@ import os
 from time import monotonic_ns
 from typing import Final
 
-from accel._kernel import memory, ptrace
+from accel._kernel import memory, perf, ptrace
 from accel._kernel.machine_code import function
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
 from accel.abi import Abi
 from accel.mechanisms import stop_tables as t
 from accel.records import (
     ABIS,
+    ALONE,
     ENTERED,
     INJECTED,
     RETURNED,
@@ -24,10 +25,11 @@ from accel.records import (
     UNTERMINATED,
 )
 
-__all__ = ["enter", "leave", "next_change", "read_string"]
+__all__ = ["enter", "hit", "leave", "next_change", "read_string"]
 
 _SECCOMP_STOP: Final = ptrace.PTRACE_EVENT_SECCOMP << WSTOPPED_EVENT_SHIFT | 0x057F
 _SYSCALL_STOP: Final = 0x857F  # WSTOPSIG is SIGTRAP | 0x80
+_TRAP_STOP: Final = 0x057F
 _VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
 _NO_SYSTEM_CALL: Final = 0xFFFF_FFFF_FFFF_FFFF
 _ERRORS: Final = range(-4095, 0)
@@ -98,6 +100,9 @@ def _fill_queue(tables: t.StopTables) -> None:
 
 def _answer(tables: t.StopTables, tid: int, status: int) -> bool:
     """Answer a change of a tracee; False if that is Python's to do."""
+    if status == _TRAP_STOP:
+        is_ready = tables.tracees.view[t.RECORD_WORDS * tid + t.TRACEE_STATE] == t.READY
+        return is_ready and _trap_stop(tables, tid)
     if status not in (_SECCOMP_STOP, _SYSCALL_STOP):
         return False
     ptrace.read_syscall_info(tid, tables.control.address + 8 * t.INFO)
@@ -124,6 +129,66 @@ def _seccomp_stop(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo) -> b
         _set_result(tables, tid, skips=True)
     (ptrace.syscall if action == t.INSPECT else ptrace.cont)(tid)
     return True
+
+
+def _trap_stop(tables: t.StopTables, tid: int) -> bool:
+    """Answer the SIGTRAP of an exit event; False if it is another's, or comes late."""
+    if not tables.event_rings.view[tid]:
+        return False
+    trap = perf.parse_trap(ptrace.get_siginfo(tid))
+    if trap != (t.EVENT_COOKIE, 0):
+        return False
+    action = hit(tables, tid)
+    if action == t.TO_PYTHON:
+        return False
+    if action == t.SKIP:
+        _set_result(tables, tid, skips=False)
+    ptrace.cont(tid)
+    return True
+
+
+def hit(tables: t.StopTables, tid: int) -> int:
+    """Count and record the call that an exit event tells of; TO_PYTHON if it is not so simple.
+
+    Else RESUME or, if its result is replaced, SKIP. The tracee must be READY.
+    """
+    sample = perf.only_sample(tables.event_rings.view[tid])
+    if sample is None or sample.number >= t.MAX_NUMBER:
+        return t.TO_PYTHON
+    if not sample.is_32bit and not sample.is_by_syscall:
+        return t.TO_PYTHON
+    call = sample.number + t.MAX_NUMBER * sample.is_32bit
+    ret_data = tables.exit_rules.view[call]
+    if not ret_data:
+        return t.TO_PYTHON
+    perf.take_only_sample(tables.event_rings.view[tid])
+    at = t.ANSWER_WORDS * ret_data
+    answer = tables.answers.view[at : at + t.ANSWER_WORDS]
+    record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
+    record[t.ENTERED_NS] = record[t.LEFT_NS] = sample.time_ns
+    record[t.NUMBER] = sample.number | sample.is_32bit << 32 | answer[t.RULE] << 48
+    for position, argument in enumerate(sample.arguments):
+        record[t.ARGUMENTS + position] = _signed(argument)
+    record[t.RESULT], record[t.FLAGS] = sample.result, 0
+    record[t.INSTRUCTION_POINTER] = _signed(sample.instruction_pointer)
+    record[t.STACK_POINTER] = _signed(sample.stack_pointer)
+    mask = tables.captures.view[call]
+    if answer[t.RECORDED] and mask:
+        assert tables.ring is not None
+        if not tables.ring.is_full:
+            _capture(tables, tid, mask)
+    flags = record[t.FLAGS] | RETURNED | ALONE
+    replaced = bool(answer[t.EXIT] and _call(tables, answer[t.EXIT], tid, answer[t.EXIT_STATE]))
+    if replaced:
+        record[t.RESULT] = tables.control.view[t.NEW_VALUE]
+        flags |= INJECTED
+    record[t.FLAGS] = flags
+    _count(tables, call, calls=1, stops=1, errors=record[t.RESULT] in _ERRORS)
+    tables.control.view[t.EXIT_EVENT_STOPS] += 1
+    if answer[t.RECORDED]:
+        assert tables.ring is not None
+        tables.ring.append(tables.record(tid))
+    return t.SKIP if replaced else t.RESUME
 
 
 def _set_result(tables: t.StopTables, tid: int, *, skips: bool) -> None:
@@ -226,14 +291,21 @@ def _begin(tables: t.StopTables, tid: int, mask: int, action: int) -> None:
         return
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
     if mask:
-        arguments = tuple(record[t.ARGUMENTS + position] & _NO_SYSTEM_CALL for position in range(6))
-        record[t.STRINGS], flags = ring.capture(mask, arguments, lambda at: read_string(tid, at))
-        record[t.FLAGS] = _signed(flags)
+        _capture(tables, tid, mask)
     if action == t.INSPECT and (mask or ring.beginnings):
         flags = record[t.FLAGS]
         record[t.FLAGS] = flags | ENTERED
         ring.append(tables.record(tid))
         record[t.FLAGS] = flags
+
+
+def _capture(tables: t.StopTables, tid: int, mask: int) -> None:
+    """Copy the strings that arguments point to into their ring, as they are now."""
+    assert tables.ring is not None
+    record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
+    arguments = tuple(record[t.ARGUMENTS + position] & _NO_SYSTEM_CALL for position in range(6))
+    found = tables.ring.capture(mask, arguments, lambda at: read_string(tid, at))
+    record[t.STRINGS], record[t.FLAGS] = found[0], _signed(found[1])
 
 
 def read_string(tid: int, address: int) -> tuple[bytes, int]:

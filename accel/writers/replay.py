@@ -8,7 +8,7 @@ from typing import Final
 from accel import roles
 from accel.abi import Abi
 from accel.decoding.captures import captured_arguments
-from accel.records import BY_PYTHON, ENTERED, INJECTED, RETURNED, Batch, Record
+from accel.records import ALONE, BY_PYTHON, ENTERED, INJECTED, RETURNED, Batch, Record
 from accel.roles import Role
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 
@@ -52,6 +52,14 @@ class Replay:
             if flags & BY_PYTHON:
                 continue
             call, memory = record.call, record.memory
+            if flags & ALONE:
+                injected = flags & INJECTED != 0
+                self._observer(
+                    SyscallExitStop(
+                        call, record.result, memory, entered_ns, entered_ns, injected, alone=True
+                    )
+                )
+                continue
             told = begun.pop(record.tid, None) == entered_ns
             if not told:
                 self._observer(SyscallEntryStop(call, memory, entered_ns))

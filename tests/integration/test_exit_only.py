@@ -21,6 +21,7 @@ from accel import Decision, EventStop, SyscallExitStop, Tracer, arg, result
 from accel._kernel import tracefs
 from accel.errors import MaskError, SetupError, UnsupportedKernel
 from accel.mechanisms import PerfExitEvents
+from accel.records import ALONE
 from bench.audit import AuditUnavailable, KernelStopCount
 from tests.integration.strace_comparison import (
     ACCEL,
@@ -281,6 +282,54 @@ def test_32_bit_programs_are_read_in_their_own_abi(mechanism: str) -> None:
         (stop.abi.value, stop.name, stop.result) for stop in expected
     ]
     assert {stop.abi.value for stop in told} == {"i386"}
+
+
+@pytest.mark.parametrize("loop", ["python", "numba"])
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_exits_are_recorded_with_strings_and_results(
+    mechanism: str, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever answers them: the compiled loop, its twin, or Python, as of the eBPF program."""
+    if loop == "numba":
+        pytest.importorskip("numba")
+    monkeypatch.setenv("ACCEL_LOOP", loop)
+    calls = 700  # More than the ring of samples holds at a time.
+    program = (
+        "libc.syscall.argtypes = None\n"
+        f"for number in range({calls}): libc.syscall(257, number + 1000, b'nowhere', 0, 0)"
+    )
+    tracer = Tracer(python(program), mechanism=mechanism)
+    tracer.decide("openat", Decision.exit_only(), where=result == -errno.EBADF)
+    recorded = tracer.record()
+    tracer.run(timeout=60)
+    array = recorded.array()
+    assert len(array) == calls == tracer.statistics().calls["openat"].stops
+    assert array["arguments"][:, 0].tolist() == list(range(1000, 1000 + calls))
+    assert set(array["result"].tolist()) == {-errno.EBADF}
+    assert (array["flags"] & ALONE != 0).all()
+    assert (array["left_ns"] == array["entered_ns"]).all()
+    assert recorded.strings(calls - 1)[1] == b"nowhere\0"
+    assert tracer.statistics().stops_by_kind["exit-event"] == calls
+
+
+@pytest.mark.parametrize("loop", ["python", "numba"])
+def test_a_compiled_handler_replaces_results_at_exits(
+    loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the loop, without Python."""
+    pytest.importorskip("numba")
+    monkeypatch.setenv("ACCEL_LOOP", loop)
+    tracer = Tracer(python("print(os.getppid(), os.getppid())"), capture_output=True)
+    tracer.decide("getppid", Decision.exit_only())
+
+    @tracer.on_exit("getppid", jit=True)
+    def count(_call, state):  # type: ignore[no-untyped-def]
+        state[0] += 1
+        return True, 40 + state[0]
+
+    assert tracer.run(timeout=60).stdout == b"41 42\n"
+    assert tracer.statistics().handler_calls == 0
+    assert tracer.statistics().stops_by_kind["exit-event"] == 2
 
 
 # ------------------------------------------------------------------------- with other rules

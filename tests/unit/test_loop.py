@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from accel import Decision
+from accel._kernel import perf
 from accel._kernel.ptrace import SyscallInfo
+from accel._kernel.words import Words
 from accel.abi import Abi
 from accel.decision import Answer
 from accel.errors import SetupError
@@ -26,7 +29,7 @@ from accel.mechanisms import ring as ring_module
 from accel.mechanisms.loop_choice import LoopChoice
 from accel.mechanisms.ring import Ring
 from accel.mechanisms.stop_tables import StopTables
-from accel.records import ENTERED, INJECTED, RETURNED, Batch, Record
+from accel.records import ALONE, ENTERED, INJECTED, RETURNED, Batch, Record
 from tests.support import require
 
 DECISIONS = {
@@ -38,6 +41,10 @@ DECISIONS = {
 ANSWERS = {
     ret_data: Answer(decision, rule=ret_data - 0xAC00, is_recorded=ret_data % 2 == 1)
     for ret_data, decision in DECISIONS.items()
+}
+#: The same rules, of calls that stop by exit events.
+EXIT_ANSWERS = {
+    ret_data: Answer(Decision.exit_only(), rule=ret_data - 0xAC00) for ret_data in DECISIONS
 }
 #: Two that are nobody's, and this process, whose memory can be read.
 TIDS = (1, (1 << 22) - 1, os.getpid())
@@ -139,6 +146,109 @@ def test_compiled_loop_and_twin_agree_on_every_sequence_of_stops(
     assert ring is None or drained(ours) == drained(theirs)
 
 
+#: Calls that stop by exit events: {call: RET_DATA of the rule}.
+EXIT_RULES = {(Abi.X86_64, 110): 0xAC00, (Abi.X86_64, 0): 0xAC03, (Abi.I386, 110): 0xAC01}
+RING_SIZE = 8192
+registers = st.sampled_from([*ADDRESSES, 0x401000, (1 << 63) + 5, 0xFFFF_FFFF])
+samples = st.builds(
+    dict,
+    kind=st.sampled_from([9, 9, 9, 2]),
+    time=st.integers(0, 1 << 40),
+    number=st.sampled_from([0, 1, 110, 1023, 1024, (1 << 32) - 1]),
+    result=st.sampled_from([0, -1, -4095, -4096, 7, -(1 << 63), (1 << 63) - 1]),
+    abi=st.sampled_from([1, 2]),
+    registers=st.lists(registers, min_size=11, max_size=11),
+    is_by_syscall=st.booleans(),
+)
+#: What is in a thread's ring: where it begins, and how many samples there are.
+hits = st.lists(
+    st.tuples(
+        st.sampled_from(TIDS), samples, st.sampled_from([0, 152, RING_SIZE - 152, RING_SIZE - 8]),
+        st.sampled_from([1, 1, 1, 0, 2]),
+    ),
+    max_size=20,
+)  # fmt: skip
+
+
+def event_ring(sample: dict, tid: int, position: int, count: int) -> Words:
+    """Lay out a ring as the kernel does, with ``count`` samples from a position on."""
+    words = Words(512 + RING_SIZE // 8)
+    start = 3 * RING_SIZE + position
+    words.view[128:132] = memoryview(
+        struct.pack("=4q", start + 152 * count, start, 4096, RING_SIZE)
+    ).cast("q")
+    given_ = list(sample["registers"])
+    if sample["is_by_syscall"]:
+        given_[1] = given_[7]
+    record = struct.pack(
+        "=IHHIIQI8xIIq4xQ11Q", sample["kind"], 0, 152, tid, tid, sample["time"], 28,
+        sample["number"], 0xDEAD, sample["result"], sample["abi"], *given_,
+    )  # fmt: skip
+    for at, byte in enumerate(record):
+        words.bytes[4096 + (position + at) % RING_SIZE] = byte
+    return words
+
+
+@settings(deadline=None, max_examples=150, phases=[Phase.explicit, Phase.generate])
+@given(hits, st.none() | rings)
+def test_compiled_loop_and_twin_agree_on_every_sequence_of_exit_events(
+    recorded: list, ring: dict | None
+) -> None:
+    """What is answered, counted, recorded and left in the ring of samples: equal after each."""
+    loop = compiled_loop()
+    pairs = []
+    for _ in range(2):
+        tables = StopTables(EXIT_ANSWERS, Ring(**ring) if ring else None, CAPTURES, EXIT_RULES)
+        for tid in TIDS:
+            tables.admit(tid, tid + 1 & 0x3FFFFF)
+        pairs.append(tables)
+    ours, theirs = pairs
+    for tid, sample, position, count in recorded:
+        events = [event_ring(sample, tid, position, count) for _ in range(2)]
+        for tables, words in zip(pairs, events, strict=True):
+            tables.event_rings.view[tid] = words.address
+        action = twin_loop.hit(ours, tid)
+        assert action == loop.hit(theirs.control.address, tid)
+        # As it is whole, alone, and of a call with a rule, it is answered.
+        is_whole = count == 1 and position + 152 <= RING_SIZE and sample["kind"] == 9
+        abi = Abi.I386 if sample["abi"] == 1 else Abi.X86_64
+        is_plain = abi is Abi.I386 or sample["is_by_syscall"]
+        if is_whole and is_plain and (abi, sample["number"]) in EXIT_RULES:
+            assert action == stop_tables.RESUME
+        assert state(ours) == state(theirs)
+        assert bytes(events[0].bytes) == bytes(events[1].bytes)
+        if ring is not None and sample["time"] % 3 == 0:
+            assert drained(ours) == drained(theirs)
+    assert ring is None or drained(ours) == drained(theirs)
+
+
+def test_an_exit_event_is_recorded_with_what_the_call_left() -> None:
+    """By hand: registers of both ABIs, the result, strings, counts."""
+    tables = StopTables(EXIT_ANSWERS, Ring(strings=1 << 16), CAPTURES, EXIT_RULES)
+    tid = os.getpid()
+    tables.admit(tid, 7)
+    path = ADDRESSES[0]
+    sample = {
+        "kind": 9, "time": 5000, "number": 110, "result": -2, "abi": 2, "is_by_syscall": True,
+        # bx cx dx si di bp sp ip r8 r9 r10
+        "registers": [1, 2, 13, path, 11, 6, 7, 8, 15, 16, 14],
+    }  # fmt: skip
+    words = event_ring(sample, tid, 0, 1)
+    tables.event_rings.view[tid] = words.address
+    assert twin_loop.hit(tables, tid) == stop_tables.RESUME
+    [record] = drained(tables)
+    assert record[:12] == (
+        5000, 5000, tid, 7, 110, Abi.X86_64, 0, (11, path, 13, 14, 15, 16), -2,
+        0b10 | RETURNED | ALONE, 8, 7,
+    )  # fmt: skip
+    assert record.strings == {1: b"/etc/passwd\0"}
+    [(_key, counter)] = tables.calls()
+    assert (counter.calls, counter.stops, counter.errors) == (1, 1, 1)
+    assert tables.stops() == {"exit-event": 1}
+    # The kernel may write over it, and another look finds nothing.
+    assert twin_loop.hit(tables, tid) == stop_tables.TO_PYTHON
+
+
 def drained(tables: StopTables) -> list[Record]:
     """Read the ring empty."""
     assert tables.ring is not None
@@ -161,6 +271,11 @@ def test_the_layout_is_written_down_twice_and_equal() -> None:
     assert compared > 50
     assert loop._ANSWER_TABLE == stop_tables.TABLES + 1
     assert loop._MEMORY == stop_tables.TABLES + 7
+    assert loop._IS_ALONE == ALONE
+    words = (loop._DATA_HEAD, loop._DATA_TAIL, loop._DATA_OFFSET)
+    assert [8 * word for word in words] == [perf._DATA_HEAD, perf._DATA_TAIL, perf._DATA_OFFSET]
+    assert loop._SAMPLE_SIZE == perf._RECORD_SIZE
+    assert loop._TRAP_PERF == perf.TRAP_PERF
 
 
 def test_a_call_is_counted_from_entry_to_exit() -> None:
