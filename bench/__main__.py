@@ -4,6 +4,7 @@
   python -m bench one-call find          only these workloads
   python -m bench startup                what import accel costs, and a trace of nothing
   python -m bench loop                   what one stop costs, by who answers it and on which CPU
+  python -m bench combinations           what each combination of START, CALL and EXIT is worth
   python -m bench --quick --json FILE    a trial, with all its figures in FILE
 
 Figures are ratios to native runs of the same rounds. The exit status is 1 if output differed, if
@@ -39,14 +40,19 @@ _WORKLOADS: Final = {
     "trees": "bench.trees",
     "parallel": "bench.parallel",
 }
-#: Workloads that are run by name only: {group: the names of its workloads}
+#: Workloads that are run by name only: {group: {workload: its module}}
 _GROUPS: Final = {
-    "record": ("record",),
-    "loop": tuple(
-        f"loop-{answer}-{where}"
+    "record": {"record": "bench.record"},
+    "loop": {
+        f"loop-{answer}-{where}": "bench.loop"
         for where in ("same-cpu", "other-cpu", "free")
         for answer in ("count", "observe", "skipexit", "skipcall", "both")
-    ),
+    },
+    "combinations": {
+        "combinations-getppid": "bench.combinations",
+        "combinations-notified": "bench.copies",
+        "combinations-virtual": "bench.copies",
+    },
 }
 _QUICK_ROUNDS: Final = 2
 
@@ -55,7 +61,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run what ``words`` name, and report; return the exit status."""
     parser = _parser()
     options = parser.parse_args(words)
-    modules = _WORKLOADS | {name: f"bench.{group}" for group in _GROUPS for name in _GROUPS[group]}
+    modules = _WORKLOADS | {name: group[name] for group in _GROUPS.values() for name in group}
     names = [one for name in options.workloads for one in _GROUPS.get(name, (name,))]
     unknown = [name for name in names if name not in modules]
     if unknown:

@@ -6,19 +6,15 @@ own placement, where it is named, is its own doing. The program measures itself.
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Final
 
 from accel import Decision, Tracer
 from accel.records import Batch
-from bench.measure import Comparison, Contestant, Limit, Missing, Settings, compare
+from bench.circumstances import ByLoop, Placed
+from bench.measure import Comparison, Contestant, Limit, Settings, compare
 from bench.peers import peers
-from bench.subjects import Library, Run, Subject, Task, Wrapper, strace
+from bench.subjects import Library, Subject, Wrapper, strace
 from bench.workloads import compiled, repeated
 
 __all__ = ["run"]
@@ -39,9 +35,9 @@ def run(name: str, settings: Settings) -> Comparison:
     with compiled("one_call") as program, compiled("reference_loop") as reference:
         many = repeated(program, _CALL, 100_000 if settings.quick else 1_000_000)
         few = repeated(program, _CALL, 500 if settings.quick else 5_000)
-        contestants = [Contestant(_Placed(Wrapper("native"), where), many)]
+        contestants = [Contestant(Placed(Wrapper("native"), where), many)]
         contestants += [
-            Contestant(_Placed(subject, where), few, limit)
+            Contestant(Placed(subject, where), few, limit)
             for subject, limit in _subjects(reference, answer)
         ]
         return compare(name, contestants, settings, "ns")
@@ -53,82 +49,16 @@ def _subjects(reference: str, answer: str) -> Iterator[tuple[Subject, Limit | No
     injected = ("-e", f"inject={_CALL}:retval={_RESULT}") if answer == "skipcall" else ()
     yield Wrapper(_C_LOOP, (reference, answer, _NUMBER)), None
     yield (
-        _Loop("numba loop", "numba", Library("", constant, "none", _CALL)),
+        ByLoop("numba loop", "numba", Library("", constant, "none", _CALL)),
         Limit(_WITHIN, _C_LOOP),
     )
-    yield _Loop("numba loop, placement auto", "numba", Library("", constant, "auto", _CALL)), None
-    yield _Loop("Python twin", "python", Library("", constant, "none", _CALL)), None
-    python = _Loop("Python handler", "numba", Library("", handler, "none", _CALL))
+    yield ByLoop("numba loop, placement auto", "numba", Library("", constant, "auto", _CALL)), None
+    yield ByLoop("Python twin", "python", Library("", constant, "none", _CALL)), None
+    python = ByLoop("Python handler", "numba", Library("", handler, "none", _CALL))
     yield python, Limit(_HANDLER_WITHIN, _C_LOOP)
     yield strace("strace --seccomp-bpf", _CALL, "--seccomp-bpf", *injected), None
     yield strace("strace", _CALL, *injected), None
     yield from ((peer, None) for peer in peers(_CALL, _NUMBER, answer))
-
-
-@dataclass(frozen=True, slots=True)
-class _Loop:
-    """A Tracer in this process with one of the two loops."""
-
-    name: str
-    loop: str
-    library: Library
-
-    def missing(self) -> str:
-        """Look for numba."""
-        found = self.loop != "numba" or importlib.util.find_spec("numba")
-        return "" if found else "numba is not installed"
-
-    def run(self, task: Task) -> Run:
-        """Run the task with ACCEL_LOOP set."""
-        before = os.environ.get("ACCEL_LOOP")
-        os.environ["ACCEL_LOOP"] = self.loop
-        try:
-            return self.library.run(task)
-        finally:
-            del os.environ["ACCEL_LOOP"]
-            if before is not None:
-                os.environ["ACCEL_LOOP"] = before
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A subject that inherits its placement from this process; its command may move itself."""
-
-    subject: Subject
-    where: str
-
-    @property
-    def name(self) -> str:
-        """The subject's."""
-        return self.subject.name
-
-    def missing(self) -> str:
-        """Find out what the subject needs."""
-        return self.subject.missing()
-
-    def run(self, task: Task) -> Run:
-        """Run the subject on the CPUs that ``where`` names, the task perhaps on another."""
-        cpus = sorted(os.sched_getaffinity(0))
-        if self.where == "free":
-            return self.subject.run(task)
-        if self.where == "same-cpu":
-            with _on(cpus[0]):
-                return self.subject.run(task)
-        taskset = shutil.which("taskset")
-        if taskset is None or len(cpus) < 2:
-            raise Missing("taskset and a second CPU are needed to keep tracer and tracee apart")
-        with _on(cpus[1]):
-            return self.subject.run(replace(task, argv=(taskset, "-c", str(cpus[0]), *task.argv)))
-
-
-@contextmanager
-def _on(cpu: int) -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {cpu})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def _counts(tracer: Tracer) -> None:

@@ -52,6 +52,11 @@ class Spread:
         """Summarise at least one value."""
         return cls(statistics.median(values), min(values), max(values))
 
+    @classmethod
+    def of_ratios(cls, costs: Sequence[float], base: Sequence[float]) -> Spread:
+        """Compare round by round: what else the machine does mostly disturbs both."""
+        return cls.of([cost / other for cost, other in zip(costs, base, strict=True)])
+
     def __str__(self) -> str:
         return f"{_short(self.median)} ({_short(self.low)}..{_short(self.high)})"
 
@@ -131,6 +136,8 @@ class Comparison:
     measured: tuple[Measured, ...]
     #: Why the kernel's own count of stops is missing; empty if it is not.
     no_audit: str = ""
+    #: What else there is to say of this workload alone, in Markdown.
+    paragraphs: tuple[str, ...] = ()
 
 
 class _Entry:
@@ -179,7 +186,7 @@ class _Entry:
         return Measured(
             self.name,
             costs=tuple(self.costs),
-            ratio=_ratio(self.costs, native),
+            ratio=Spread.of_ratios(self.costs, native),
             limit=limit,
             limited=self._limited(costs, native),
             calls=self._contestant.task.calls,
@@ -200,7 +207,7 @@ class _Entry:
             [cost - without for cost, without in zip(each, base, strict=True)]
             for each in (self.costs, costs[limit.of])
         )
-        return _ratio(ours, theirs)
+        return Spread.of_ratios(ours, theirs)
 
     def _run(self, purpose: str) -> Run | None:
         if self.problem:
@@ -246,11 +253,6 @@ def compare(
         tuple(entry.measured(costs, native.costs) for entry in entries),
         native.no_audit,
     )
-
-
-def _ratio(costs: Sequence[float], base: Sequence[float]) -> Spread:
-    """Compare round by round: what else the machine does mostly disturbs both."""
-    return Spread.of([cost / other for cost, other in zip(costs, base, strict=True)])
 
 
 def progress(text: str) -> None:

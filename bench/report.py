@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from bench.measure import Comparison, Measured, Settings, Spread
+from bench.tables import markdown_table
 
 __all__ = ["as_json", "as_markdown", "broken_promises"]
 
@@ -37,6 +38,7 @@ def as_markdown(
         together = list(group)
         paragraphs += [_table("time, native = 1", together, _ratio)]
         paragraphs += [_table("ptrace-stops", together, _stops)]
+        paragraphs += [text for comparison in together for text in comparison.paragraphs]
     paragraphs += list(_start_up(comparisons))
     paragraphs += ["\n".join(f"- {line}" for line in _findings(comparisons, missing))]
     return "\n\n".join(paragraphs) + "\n"
@@ -95,12 +97,11 @@ def _subjects_of(comparison: Comparison) -> tuple[str, ...]:
 
 def _table(title: str, comparisons: Sequence[Comparison], cell: Cell) -> str:
     """Make a table with a row for each subject and a column for each workload."""
-    rows = [[title, *(comparison.workload for comparison in comparisons)]]
-    rows.append(["---"] * len(rows[0]))
-    for index, subject in enumerate(_subjects_of(comparisons[0])):
-        cells = [cell(comparison, comparison.measured[index]) for comparison in comparisons]
-        rows.append([subject, *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rows = [
+        [subject, *(cell(comparison, comparison.measured[index]) for comparison in comparisons)]
+        for index, subject in enumerate(_subjects_of(comparisons[0]))
+    ]
+    return markdown_table([title, *(comparison.workload for comparison in comparisons)], rows)
 
 
 def _ratio(comparison: Comparison, measured: Measured) -> str:

@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from accel import Tracer
+from accel.capabilities import MechanismName
 from accel.tracer import PlacementName
 
 __all__ = [
@@ -127,6 +128,7 @@ class Library:
     configure: Callable[[Tracer], None]
     placement: PlacementName = "auto"
     mask: str | None = None
+    mechanism: MechanismName = "auto"
 
     def missing(self) -> str:
         """Be there, always: if this host cannot trace, the outcome will say so."""
@@ -144,6 +146,7 @@ class Library:
                 capture_output=True,
                 placement=self.placement,
                 mask=self.mask,
+                mechanism=self.mechanism,
             )
             self.configure(tracer)
             done = tracer.run(_TIMEOUT)

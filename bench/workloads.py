@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,14 @@ def _tar(directory: Path, settings: Settings) -> Task:
     return Task((_installed("tar"), *options), ("out.tar",))
 
 
+def _dd(directory: Path, settings: Settings) -> Task:
+    """Copy a file, a page at a time: two calls each, and nearly no other."""
+    source = directory / "big"
+    source.write_bytes(random.Random(0).randbytes((1 if settings.quick else 32) << 20))
+    words = (f"if={source}", "of=copy", "bs=4096", "status=none")
+    return Task((_installed("dd"), *words), ("copy",))
+
+
 #: {name: what makes its input and names its command}
 REAL_PROGRAMS: Final[Mapping[str, Callable[[Path, Settings], Task]]] = {
     "true": _true,
@@ -101,6 +110,7 @@ REAL_PROGRAMS: Final[Mapping[str, Callable[[Path, Settings], Task]]] = {
     "gcc": _gcc,
     "python": _python,
     "tar": _tar,
+    "dd": _dd,
 }
 
 
