@@ -74,7 +74,9 @@ _BX, _CX, _DX, _SI, _DI, _BP, _SAMPLE_SP, _SAMPLE_IP, _R8, _R9, _R10 = range(11)
 # The layout of the tables: a copy, as the bytes in the cache would miss a change of the original.
 _BEAT_DUE, _CHANGED, _RING_FULL = 0, 1, 2
 _TO_PYTHON, _READY, _PENDING = 0, 1, 2
-_RESUME, _SKIP, _INSPECT, _LAST_ACTION = 1, 2, 3, 3
+_RESUME, _SKIP, _INSPECT, _SKIP_INSPECT = 1, 2, 3, 4
+#: What a function of the user's may return at most.
+_LAST_ACTION: Final = _INSPECT
 _MAX_NUMBER: Final = 1024
 _QUEUE_LENGTH: Final = 4096
 
@@ -307,7 +309,7 @@ def _capture(control: int, record: int, tid: int, mask: int) -> None:
 
 
 @njit
-def _begin(control: int, record: int, tid: int, call: int, action: int) -> None:
+def _begin(control: int, record: int, tid: int, call: int, is_pending: bool) -> None:
     """Record the beginning of a call: its strings, and itself if somebody wants to see that."""
     if _is_full(control):
         return
@@ -315,7 +317,7 @@ def _begin(control: int, record: int, tid: int, call: int, action: int) -> None:
     if mask != 0:
         _capture(control, record, tid, mask)
     begun = mask != 0 or _get(control, _RECORDING) == _BEGINNINGS
-    if action == _INSPECT and begun:
+    if is_pending and begun:
         flags = _get(record, _FLAGS)
         _set(record, _FLAGS, flags | _IS_ENTERED)
         append(control, record)
@@ -361,22 +363,25 @@ def enter(control: int, tid: int, now: int) -> int:
         if action <= _TO_PYTHON or action > _LAST_ACTION:
             return _TO_PYTHON
     _set(control, _NEW_VALUE, value)
-    if action == _INSPECT and _VSYSCALL <= _get(info, 1) < _VSYSCALL + 4096:
-        action = _RESUME  # It is emulated, and there is no exit-stop.
+    is_pending = action in (_INSPECT, _SKIP_INSPECT)
+    if is_pending and _VSYSCALL <= _get(info, 1) < _VSYSCALL + 4096:
+        # It is emulated, and there is no exit-stop.
+        action = _RESUME if action == _INSPECT else _SKIP
+        is_pending = False
     counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
     add(counters, _CALLS, 1)
     add(counters, _STOPS, 1)
     add(control, _SECCOMP_STOPS, 1)
-    _set(record, _TRACEE_STATE, _PENDING + ret_data if action == _INSPECT else _READY)
+    _set(record, _TRACEE_STATE, _PENDING + ret_data if is_pending else _READY)
     is_recorded = _get(answer, _RECORDED) != 0
     if is_recorded:
-        _begin(control, record, tid, call, action)
-    if action == _SKIP:
+        _begin(control, record, tid, call, is_pending)
+    if action in (_SKIP, _SKIP_INSPECT):
         _set(record, _RESULT, value)
         _set(record, _FLAGS, _get(record, _FLAGS) | _IS_INJECTED)
-        if -4095 <= value < 0:
-            add(counters, _ERRORS, 1)
-    if is_recorded and action != _INSPECT:
+    if action == _SKIP and -4095 <= value < 0:
+        add(counters, _ERRORS, 1)
+    if is_recorded and not is_pending:
         append(control, record)
     return action
 
@@ -429,13 +434,14 @@ def _seccomp_stop(control: int, tid: int) -> int:
     """Answer a seccomp-stop; 0 if it is Python's. A request fails when the tracee was killed."""
     info = control + 8 * _INFO
     answer = _answer_of(control, _get(info, 10))
-    timed = _get(answer, _ACTION) == _INSPECT or _get(answer, _RECORDED) != 0
+    timed = _get(answer, _ACTION) in (_INSPECT, _SKIP_INSPECT) or _get(answer, _RECORDED) != 0
     action = enter(control, tid, _now(control) if timed or _get(answer, _ENTRY) != 0 else 0)
     if action == _TO_PYTHON:
         return 0
-    if action == _SKIP:
+    if action in (_SKIP, _SKIP_INSPECT):
         _set_result(control, tid, _SKIP_CALL)
-    _ptrace(_PTRACE_SYSCALL if action == _INSPECT else _PTRACE_CONT, tid, 0, 0)
+    is_pending = action in (_INSPECT, _SKIP_INSPECT)
+    _ptrace(_PTRACE_SYSCALL if is_pending else _PTRACE_CONT, tid, 0, 0)
     return 1
 
 

@@ -37,8 +37,10 @@ DECISIONS: Final = (
     Decision.nullify(_ERRNO),
 )
 _FILTER: Final = "seccomp-trace"
-#: What the compiled loop answers of seccomp-trace; of the others it only waits and resumes.
-_LOOP_ANSWERS: Final = (0, 1, 3)
+#: What the compiled loop answers of seccomp-trace; and it answers the exit events of perf. Of the
+#: others it only waits and resumes.
+_PERF: Final = "exit-event:perf"
+_LOOP_ANSWERS: Final = (0, 1, 2, 3)
 #: Where a handler is called, too: each combination by what was made for it, and the oldest way.
 _HANDLED: Final[Mapping[str, Sequence[int]]] = {
     _FILTER: (0, 1, 2, 3),
@@ -91,6 +93,7 @@ class Row:
         if self.has_handler:
             return "handler"
         is_loops = self.mechanism == _FILTER and self.combination in _LOOP_ANSWERS
+        is_loops |= self.mechanism == _PERF and self.combination == 4
         return "loop" if is_loops else "Python"
 
     @property

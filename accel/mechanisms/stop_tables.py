@@ -45,6 +45,7 @@ PENDING: Final = 2
 RESUME: Final = 1
 SKIP: Final = 2
 INSPECT: Final = 3
+SKIP_INSPECT: Final = 4
 ACTION, VALUE, RECORDED, RULE, ANSWER_WORDS = 0, 1, 2, 3, 8
 ENTRY, ENTRY_STATE, EXIT, EXIT_STATE = 4, 5, 6, 7
 
@@ -78,7 +79,7 @@ EVENT_COOKIE: Final = 0x6163_6365_6C00_0001
 _MEMORY_WORDS: Final = 512 + 64
 QUEUE_LENGTH: Final = 4096
 
-_ACTIONS: Final = {0: INSPECT, 1: RESUME, 3: SKIP}
+_ACTIONS: Final = {0: INSPECT, 1: RESUME, 2: SKIP_INSPECT, 3: SKIP}
 
 
 class StopTables:
@@ -124,7 +125,7 @@ class StopTables:
     def _store(self, at: int, answer: Answer) -> None:
         view = self.answers.view
         view[at + ACTION] = action = _action(answer)
-        view[at + VALUE] = answer.decision.value or 0 if action == SKIP else 0
+        view[at + VALUE] = answer.decision.value or 0 if action in (SKIP, SKIP_INSPECT) else 0
         view[at + RECORDED] = answer.is_recorded and self.ring is not None
         view[at + RULE] = answer.rule
         view[at + ENTRY], view[at + ENTRY_STATE] = answer.entry

@@ -125,9 +125,9 @@ def _seccomp_stop(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo) -> b
     action = enter(tables, tid, info, monotonic_ns())
     if action == t.TO_PYTHON:
         return False
-    if action == t.SKIP:
+    if action in (t.SKIP, t.SKIP_INSPECT):
         _set_result(tables, tid, skips=True)
-    (ptrace.syscall if action == t.INSPECT else ptrace.cont)(tid)
+    (ptrace.syscall if action in (t.INSPECT, t.SKIP_INSPECT) else ptrace.cont)(tid)
     return True
 
 
@@ -224,18 +224,22 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
         if action not in (t.RESUME, t.SKIP, t.INSPECT):
             return t.TO_PYTHON
     tables.control.view[t.NEW_VALUE] = value
-    if action == t.INSPECT and info.instruction_pointer in _VSYSCALL:
-        action = t.RESUME  # It is emulated, and there is no exit-stop.
+    is_pending = action in (t.INSPECT, t.SKIP_INSPECT)
+    if is_pending and info.instruction_pointer in _VSYSCALL:
+        # It is emulated, and there is no exit-stop.
+        action = t.RESUME if action == t.INSPECT else t.SKIP
+        is_pending = False
     call = info.number + t.MAX_NUMBER * ABIS.index(abi)
     _count(tables, call, calls=1, stops=1)
     tables.control.view[t.SECCOMP_STOPS] += 1
-    record[t.TRACEE_STATE] = t.PENDING + info.ret_data if action == t.INSPECT else t.READY
+    record[t.TRACEE_STATE] = t.PENDING + info.ret_data if is_pending else t.READY
     if answer[t.RECORDED]:
-        _begin(tables, tid, tables.captures.view[call], action)
-    if action == t.SKIP:
+        _begin(tables, tid, tables.captures.view[call], is_pending=is_pending)
+    if action in (t.SKIP, t.SKIP_INSPECT):
         record[t.RESULT], record[t.FLAGS] = value, record[t.FLAGS] | INJECTED
+    if action == t.SKIP:
         _count(tables, call, errors=value in _ERRORS)
-    if answer[t.RECORDED] and action != t.INSPECT:
+    if answer[t.RECORDED] and not is_pending:
         assert tables.ring is not None
         tables.ring.append(tables.record(tid))
     return action
@@ -283,7 +287,7 @@ def _count(
         view[word] += value
 
 
-def _begin(tables: t.StopTables, tid: int, mask: int, action: int) -> None:
+def _begin(tables: t.StopTables, tid: int, mask: int, *, is_pending: bool) -> None:
     """Record the beginning of a call: its strings, and itself if somebody wants to see that."""
     ring = tables.ring
     assert ring is not None
@@ -292,7 +296,7 @@ def _begin(tables: t.StopTables, tid: int, mask: int, action: int) -> None:
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
     if mask:
         _capture(tables, tid, mask)
-    if action == t.INSPECT and (mask or ring.beginnings):
+    if is_pending and (mask or ring.beginnings):
         flags = record[t.FLAGS]
         record[t.FLAGS] = flags | ENTERED
         ring.append(tables.record(tid))

@@ -37,6 +37,7 @@ DECISIONS = {
     0xAC01: Decision.skip(4242),
     0xAC02: Decision.fail(13),
     0xAC03: Decision.inspect(),
+    0xAC05: Decision.skip(-9, inspect=True),
 }
 ANSWERS = {
     ret_data: Answer(decision, rule=ret_data - 0xAC00, is_recorded=ret_data % 2 == 1)
@@ -329,9 +330,9 @@ def test_a_full_ring_drops_and_counts_or_is_waited_for() -> None:
     assert not ring.is_full
 
 
-@pytest.mark.parametrize("decision", [Decision.skip(1 << 63), Decision.skip(1, inspect=True)])
+@pytest.mark.parametrize("decision", [Decision.skip(1 << 63), Decision.emulate()])
 def test_what_the_loop_cannot_answer_is_pythons(decision: Decision) -> None:
-    """Results beyond 63 bits, and combination 2."""
+    """Results beyond 63 bits, and what is told as an exit though nothing returns."""
     tables = StopTables({0xAC00: Answer(decision)})
     assert not tables.has_answers
     info = SyscallInfo(3, Abi.X86_64.audit_arch, 0, number=1, ret_data=0xAC00)
