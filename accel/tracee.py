@@ -44,7 +44,6 @@ class Tracee:
         "armed",
         "attaching",
         "emulated",
-        "interrupted",
         "pending",
         "pid",
         "repeats",
@@ -69,11 +68,10 @@ class Tracee:
         self.armed = False
         #: The signals that it blocks, as bits, while some of them are unblocked for its tracer.
         self.signal_mask: int | None = None
-        #: Under PTRACE_SYSEMU: whether the call that it makes next does not run; the call that it
-        #: was sent back to; and those it will be at again when its signal handlers have returned.
+        #: Under PTRACE_SYSEMU: whether the call that it makes next does not run, and the call that
+        #: it was sent back to.
         self.emulated = False
         self.repeats: tuple[int, ...] | None = None
-        self.interrupted: list[tuple[int, ...]] = []
         #: Grows at every resumption: what was learnt at a stop is void after it.
         self.stop_number = 0
 

@@ -3,8 +3,9 @@
 PTRACE_SYSEMU is what User-Mode Linux was written with. The kernel reports a call and then does not
 make it, whatever the tracer says at that stop (ptrace(2)). To let one run all the same, the tracee
 is sent back to its system call instruction: after the exit-stop of the call that was not made it
-stops there again, for one that does run. That is three stops, where a filter takes one. Filters are
-not asked about calls that are not made.
+stops there again, for one that does run. That is three stops, where a filter takes one. If a signal
+handler runs in between, the call is decided on anew. Filters are not asked about calls that are not
+made.
 """
 
 from __future__ import annotations
@@ -51,15 +52,8 @@ class Sysemu(PtraceLoop):
     def _entry_stop(self, tracee: Tracee, words: tuple[int, ...], /) -> None:
         place = words[2:5]
         repeated, tracee.repeats = tracee.repeats, None
-        if repeated is not None and repeated != place:
-            # A signal handler runs first; when it has returned, the call is repeated.
-            tracee.interrupted.append(repeated)
-        elif repeated is None and place in tracee.interrupted:
-            tracee.interrupted.remove(place)
-            repeated = place
-        if repeated == place:
-            self._let_run(tracee, place)
-            return
+        if repeated == place and not tracee.emulated:
+            return  # It was decided on when it was emulated; now it runs.
         self.calls.never_returned(tracee)
         call = self._call_of(tracee, words)
         if call is None:
