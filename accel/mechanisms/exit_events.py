@@ -31,6 +31,8 @@ _RAW: Final = "raw_syscalls/sys_exit"
 _ARGUMENTS: Final = {bpf.Arch.X86_64: (4, 3, 2, 10, 8, 9), bpf.Arch.I386: (0, 1, 2, 3, 4, 5)}
 _CX, _SP, _IP = 1, 6, 7
 _INT80: Final = b"\xcd\x80"
+#: The kernel reads a page: perf_event_set_filter(), kernel/events/core.c.
+_LONGEST: Final = 4096
 #: Calls whose tracepoint has another name than the call: SYSCALL_DEFINE in the kernel's source.
 _TRACEPOINT_NAMES: Final = {
     "stat": "newstat",
@@ -66,6 +68,9 @@ class ExitEvents(Protocol):
 
     def is_late(self, sample: bpf.ExitSample, siginfo: bytes) -> bool:
         """Tell whether the signal was blocked: the thread, now stopped, is in another call."""
+
+    def renamed(self, former: int, tid: int) -> None:
+        """Follow a thread that took its leader's tid, and whose samples have been taken."""
 
     def forget(self, tid: int) -> None:
         """Forget a thread that has ended."""
@@ -109,8 +114,8 @@ class PerfExitEvents:
         """Close the events of a thread."""
         events = self._armed.pop(tid, None)
         if events is not None:
-            self._lost += events.lost
             events.close()
+            self._lost += events.lost
 
     def take(self, tid: int) -> list[bpf.ExitSample]:
         """Take the samples of this thread that have come since the last time, in order."""
@@ -129,6 +134,9 @@ class PerfExitEvents:
         """Tell whether such a SIGTRAP was blocked: its flags say so."""
         trap = perf.parse_trap(siginfo)
         return trap is not None and bool(trap[1] & perf.TRAP_PERF_FLAG_ASYNC)
+
+    def renamed(self, _former: int, _tid: int) -> None:
+        """Do nothing: execve(2) has removed its events, and their signals say whose they are."""
 
     def forget(self, tid: int) -> None:
         """Forget a thread that has ended."""
@@ -172,7 +180,10 @@ def condition(selections: Iterable[bpf.ExitSelection], arch: bpf.Arch) -> str:
         if selection.arch is arch and selection.numbers != frozenset():
             terms = [*_numbers(selection.numbers), *_results(selection)]
             alternatives.append(" && ".join(terms) or "id>=0")
-    return " || ".join(f"({alternative})" for alternative in alternatives)
+    # Conditions on arguments left several that say the same.
+    text = " || ".join(f"({alternative})" for alternative in dict.fromkeys(alternatives))
+    # Where it cannot be said so shortly, every call stops: whoever hears of it compares results.
+    return text if len(text) < _LONGEST else "id>=0"
 
 
 def _numbers(numbers: frozenset[int] | None) -> Iterator[str]:
