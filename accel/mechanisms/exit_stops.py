@@ -7,6 +7,7 @@ be killed by it, so it is taken first, even if the tracee blocks it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 from collections import Counter
 from typing import Final
@@ -49,20 +50,24 @@ class ExitStops:
         except ProcessLookupError:
             pass  # It was killed in the stop.
         except OSError as error:
-            self._calls.blind_spot(tracee, f"no exit event can be armed: {error.strerror}")
+            reason = error.strerror or str(error)
+            if error.errno == errno.EMFILE:
+                reason += ", see: ulimit -n"
+            self._calls.blind_spot(tracee, f"no exit event can be armed: {reason}")
 
     def take(self, tracee: Tracee, siginfo: bytes) -> bool:
         """Take the SIGTRAP of an exit event, and tell of its calls; False if it is another's."""
         if not self._events.owns(tracee.tid, siginfo):
             return False
-        self._stops["exit-event"] += 1
-        self._events.delivered(tracee.tid)
         *late, last = self._events.take(tracee.tid) or (None,)
         for sample in late:
             self._tell(tracee, sample, is_late=True)
         if last is not None:  # Else it was told of already, or lost.
             with contextlib.suppress(ProcessLookupError):
                 self._tell(tracee, last, is_late=self._events.is_late(last, siginfo))
+        # Last: if a handler has raised, the same stop is looked at again, to be left.
+        self._events.delivered(tracee.tid)
+        self._stops["exit-event"] += 1
         return True
 
     def drain(self, tracee: Tracee) -> None:
@@ -83,12 +88,13 @@ class ExitStops:
         self._calls.exited(tracee, call, sample, is_late=is_late)
 
     def executed(self, tracee: Tracee, former: int) -> None:
-        """Follow execve(2), which has disarmed the tracee."""
+        """Follow execve(2) of the thread that had the tid ``former``: it is armed no more."""
         for tid in {former, tracee.tid}:
             for sample in self._events.take(tid):
                 self._tell(tracee, sample, is_late=True)
             self._events.disarm(tid)
-        self.arm(tracee)
+        if former != tracee.tid:
+            self._events.renamed(former, tracee.tid)
 
     def ended(self, tid: int) -> None:
         """Forget a tracee."""

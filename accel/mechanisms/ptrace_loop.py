@@ -150,7 +150,8 @@ class PtraceLoop(abc.ABC):
 
     def abandon(self) -> None:
         """End the tracees without another word to policy or observers: one of them has failed."""
-        self._observe = self.calls.observe = _ignore
+        self._observe = _ignore
+        self.calls.silence()
         self.end()
 
     def started(self) -> None:
@@ -224,6 +225,8 @@ class PtraceLoop(abc.ABC):
             self._event_of(tracee, "attached")
         try:
             if self._ending:
+                if status >> WSTOPPED_EVENT_SHIFT == ptrace.PTRACE_EVENT_EXEC:
+                    tracee = self._superseding(tracee, tracee.event_message())
                 self._resume(tracee, self._signal_of(tracee, status))
                 return
             if self._exit_stops is not None and tracee.started and not tracee.armed:
@@ -375,12 +378,23 @@ class PtraceLoop(abc.ABC):
         self._resume(tracee)
 
     def _executed(self, tracee: Tracee) -> Tracee:
-        """Follow execve(2): the calling thread takes the leader's tid and all others vanish.
-
-        The old leader's end is not reported; those of the other threads are. ptrace(2), "execve(2)
-        under ptrace".
-        """
+        """Follow execve(2): the tracee runs another program from here on."""
         former = tracee.event_message()
+        tracee = self._superseding(tracee, former)
+        if not tracee.started:
+            tracee.started = True
+            self.placement.started(tracee.tid)
+        if self._exit_stops is not None:
+            self._exit_stops.arm(tracee)
+        self._event_of(tracee, "exec", former)
+        return tracee
+
+    def _superseding(self, tracee: Tracee, former: int) -> Tracee:
+        """Find the tracee that has executed, and had the tid ``former``: it has the leader's now.
+
+        All other threads vanish. The old leader's end is not reported; those of the other threads
+        are. ptrace(2), "execve(2) under ptrace".
+        """
         if former != tracee.tid and former in self.tracees:
             self.calls.never_returned(tracee)
             self._event_of(tracee, "superseded", former)
@@ -390,12 +404,8 @@ class PtraceLoop(abc.ABC):
             self.tables.rename(former, tid)
             self.placement.renamed(former, tid)
             self.tracees[tid] = tracee
-        if not tracee.started:
-            tracee.started = True
-            self.placement.started(tracee.tid)
         if self._exit_stops is not None:
             self._exit_stops.executed(tracee, former)
-        self._event_of(tracee, "exec", former)
         return tracee
 
     def _event_of(self, tracee: Tracee, event: str, message: int = 0) -> None:
