@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 import bpf
@@ -106,6 +106,8 @@ class PerfExitEvents:
         """Open the events of a thread; raise OSError. Some ten microseconds."""
         self.disarm(tid)
         tracepoints = self._tracepoints[arch]
+        if tracepoints is None:
+            raise PermissionError(errno.EPERM, "32-bit code needs CAP_PERFMON")
         if tracepoints:
             self._armed[tid] = perf.TracepointEvents(tid, tracepoints, cookie=_COOKIE)
             self._archs[tid] = arch
@@ -150,8 +152,8 @@ class PerfExitEvents:
 
 def _probed(
     selections: Sequence[bpf.ExitSelection],
-) -> dict[bpf.Arch, list[perf.Tracepoint]]:
-    """Find tracepoints that this process may use."""
+) -> Mapping[bpf.Arch, list[perf.Tracepoint] | None]:
+    """Find tracepoints that this process may use; None for code whose calls they do not show."""
     raw = tracefs.tracepoint_id(_RAW)
     conditions = {arch: condition(selections, arch) for arch in bpf.Arch}
     found = {
@@ -163,9 +165,10 @@ def _probed(
                 perf.TracepointEvents.check(tracepoint)
     except PermissionError:
         # Hits of raw_syscalls count as the kernel's own, of which the unprivileged see none.
-        found = {bpf.Arch.X86_64: list(_single_calls(selections)), bpf.Arch.I386: []}
-        for tracepoint in found[bpf.Arch.X86_64][:1]:
+        single = list(_single_calls(selections))
+        for tracepoint in single[:1]:
             perf.TracepointEvents.check(tracepoint)
+        return {bpf.Arch.X86_64: single, bpf.Arch.I386: None if conditions[bpf.Arch.I386] else []}
     return found
 
 
@@ -204,18 +207,22 @@ def _results(selection: bpf.ExitSelection) -> Iterator[str]:
 
 
 def _single_calls(selections: Iterable[bpf.ExitSelection]) -> Iterator[perf.Tracepoint]:
-    """List the tracepoints of single calls, of 64-bit code: 32-bit code does not hit them."""
+    """List the tracepoints of single calls, of 64-bit code: 32-bit code does not hit them.
+
+    What this kernel was built without (finit_module of %desc, often) has none.
+    """
     for selection in selections:
         if selection.arch is not bpf.Arch.X86_64:
             continue
         for number in sorted(selection.numbers or ()):
             name = Abi.X86_64.call_name(number)
-            tracepoint = tracefs.tracepoint_id(
-                f"syscalls/sys_exit_{_TRACEPOINT_NAMES.get(name, name)}"
-            )
-            yield perf.Tracepoint(
-                tracepoint, " && ".join(_results(selection)), excludes_kernel=True
-            )
+            event = f"syscalls/sys_exit_{_TRACEPOINT_NAMES.get(name, name)}"
+            with contextlib.suppress(FileNotFoundError):
+                yield perf.Tracepoint(
+                    tracefs.tracepoint_id(event),
+                    " && ".join(_results(selection)),
+                    excludes_kernel=True,
+                )
 
 
 def _sample(sample: perf.Sample) -> bpf.ExitSample:
