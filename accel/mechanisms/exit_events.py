@@ -49,7 +49,7 @@ class ExitEvents(Protocol):
 
     @property
     def lost(self) -> int:
-        """How many selected calls left no sample: the ring was full."""
+        """How many selected calls left no sample: the ring was full. From any thread."""
 
     def arm(self, tid: int, arch: bpf.Arch) -> None:
         """Stop this thread, of ``arch``'s code, from now on; until it executes a program."""
@@ -100,7 +100,8 @@ class PerfExitEvents:
     @property
     def lost(self) -> int:
         """How many selected calls left no sample: the ring was full."""
-        return self._lost + sum(events.lost for events in self._armed.values())
+        # Asked by other threads, too, while this one arms and disarms.
+        return self._lost + sum(events.lost for events in tuple(self._armed.values()))
 
     def arm(self, tid: int, arch: bpf.Arch) -> None:
         """Open the events of a thread; raise OSError. Some ten microseconds."""

@@ -109,8 +109,9 @@ class ExitStops:
     def may_detach(self, tracee: Tracee) -> bool:
         """Disarm a tracee and tell whether no signal of an exit event is pending.
 
-        If one is, resume the tracee: its next stop is the delivery of that signal, before it runs
-        any code, as it is unblocked until then.
+        If one is, resume the tracee with signal 0: its next stop is the delivery of that signal,
+        before it runs any code, as it is unblocked until then, and comes before all that are not
+        the thread's own faults: dequeue_synchronous_signal(), kernel/signal.c, since Linux 5.0.
         """
         self.drain(tracee)
         self._events.disarm(tracee.tid)
@@ -124,6 +125,18 @@ class ExitStops:
                 tracee.request(ptrace.set_signal_mask, mask & ~_TRAP)
                 tracee.signal_mask = mask
         return False
+
+    @staticmethod
+    def take_deferred(tracee: Tracee) -> int:
+        """Give back the signal whose delivery was put off, as it was; 0 if none was.
+
+        Precondition: the tracee is at the delivery of an exit event's signal. One ptrace call.
+        """
+        siginfo, tracee.deferred = tracee.deferred, None
+        if siginfo is None:
+            return 0
+        tracee.request(ptrace.set_siginfo, siginfo)
+        return int.from_bytes(siginfo[:4], "little")
 
     @staticmethod
     def _restore(tracee: Tracee) -> None:

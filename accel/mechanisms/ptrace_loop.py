@@ -261,7 +261,7 @@ class PtraceLoop(abc.ABC):
 
     def stops_by_kind(self) -> Counter[str]:
         """Count all kernel stops so far; from any thread."""
-        return self.stops + self.tables.stops()
+        return self.stops.copy() + self.tables.stops()
 
     def counters(self) -> dict[tuple[Abi, int], CallCounter]:
         """Sum up every call so far, whoever answered it; from any thread."""
@@ -286,8 +286,10 @@ class PtraceLoop(abc.ABC):
             self._signal_delivery_stop(tracee, signal)
 
     def _resume(self, tracee: Tracee, signal: int = 0) -> None:
-        if self._ending and self.is_attached and self._let_go(tracee, signal):
-            return
+        if self._ending and self.is_attached:
+            if self._let_go(tracee, signal):
+                return
+            signal = 0
         tracee.stop_number += 1
         awaits_exit = tracee.pending is not None
         if tracee.started and not awaits_exit:
@@ -300,9 +302,16 @@ class PtraceLoop(abc.ABC):
         return ptrace.PTRACE_SYSCALL if awaits_exit or self.every_call else ptrace.PTRACE_CONT
 
     def _let_go(self, tracee: Tracee, signal: int) -> bool:
-        """Detach, unless a signal that only its tracer must see is still to come."""
-        if self._exit_stops is not None and not self._exit_stops.may_detach(tracee):
-            return False
+        """Detach, unless a signal that only its tracer must see is still to come.
+
+        Until then ``signal`` waits: its handler would return to a mask that is not the tracee's.
+        """
+        if self._exit_stops is not None:
+            if not self._exit_stops.may_detach(tracee):
+                if signal:
+                    tracee.deferred = tracee.siginfo()
+                return False
+            signal = self._exit_stops.take_deferred(tracee) or signal
         tracee.detach(signal)
         self.tracees.pop(tracee.tid, None)
         self._event_of(tracee, "detached")

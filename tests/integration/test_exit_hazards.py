@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import bpf
-from accel import Decision, Tracer, result
+from accel import Decision, SignalDeliveryStop, Tracer, result
 from accel.errors import HandlerError
 from accel.mechanisms.exit_events import condition
 from tests.integration.strace_comparison import ACCEL
@@ -107,6 +107,32 @@ def test_a_handler_that_raises_does_not_harm_a_process_attached_to(mechanism: st
         assert asked == [78]
         assert heard(process) == "alive"
         tell(process)
+        assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_a_handler_of_the_program_returns_to_the_mask_that_was(mechanism: str) -> None:
+    """Let go at the delivery of another signal: it is delivered, with SIGTRAP blocked as before."""
+    program = (
+        "got = []\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: got.append(1))\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTRAP])\n"
+        "say('ready'); told()\n"
+        "syscall(8, 77); signal.raise_signal(signal.SIGUSR1); say(len(got))\n"
+        "told(); print(*map(int, signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTRAP])))\n"
+    )
+    with running(program) as process:
+        tracer = Tracer(pid=process.pid, mechanism=mechanism)  # type: ignore[arg-type]
+        tracer.decide("lseek", Decision.exit_only(), where=BAD)
+        tracer.observe(
+            lambda stop: tracer.end() if isinstance(stop, SignalDeliveryStop) else None, calls=False
+        )
+        tracer.start()
+        tell(process)
+        tracer.wait(30)
+        assert heard(process) == "1"
+        tell(process)
+        assert heard(process) == str(int(signal.SIGTRAP))
         assert process.wait(30) == 0
 
 
