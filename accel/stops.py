@@ -277,4 +277,4 @@ def write(memory: Memory, address: int, data: bytes) -> None:
     if isinstance(memory, WritableMemory):
         memory.write(address, data)
     else:
-        raise RuntimeError("the stop is over: write tracee memory while its handler runs")  # noqa: TRY004 - of a type that says so
+        raise RuntimeError("the stop is over: write tracee memory while its handler runs")  # noqa: TRY004

@@ -15,7 +15,7 @@ import pytest
 import bpf
 from accel import Decision, SignalDeliveryStop, Tracer, result
 from accel.errors import HandlerError
-from accel.mechanisms.exit_events import condition
+from accel.mechanisms.perf_exit_events import condition
 from tests.integration.strace_comparison import ACCEL
 from tests.integration.test_exit_only import MECHANISMS, python
 

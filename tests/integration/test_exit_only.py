@@ -561,7 +561,7 @@ def test_perf_events_need_no_privilege_where_the_host_allows() -> None:
     require(paranoid < 3, f"perf_event_paranoid is {paranoid}")
     require(os.geteuid() == 0, "only root can read the ids and then drop its privileges")
     program = compiled("files", "-m32")
-    os.chmod(os.path.dirname(program), 0o755)  # noqa: S103 - for nobody, who executes it
+    os.chmod(os.path.dirname(program), 0o755)
     done = subprocess.run(
         [sys.executable, "-c", UNPRIVILEGED, program], capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -580,7 +580,7 @@ def test_tracefs_need_not_be_mounted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_condition_selects_in_the_kernel_what_it_says() -> None:
     """The filter of the tracepoint, as text."""
-    from accel.mechanisms.exit_events import condition  # noqa: PLC0415 - not public
+    from accel.mechanisms.perf_exit_events import condition  # noqa: PLC0415 - not public
 
     selections = [
         bpf.ExitSelection(bpf.Arch.X86_64, frozenset({2, 3, 4, 8}), (bpf.ResultCondition("<", 0),)),

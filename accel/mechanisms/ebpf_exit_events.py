@@ -1,4 +1,4 @@
-"""exit-event by an eBPF program: conditions on arguments, too, are judged in the kernel.
+"""Exit events by an eBPF program: conditions on arguments, too, are judged in the kernel.
 
 It needs root, and while it is there every call of the host passes it; see ``bpf.probes``. Its
 SIGTRAP looks like a breakpoint's, but a sample comes with it.
