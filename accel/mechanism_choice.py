@@ -95,7 +95,7 @@ def _with_exit_events(plan: Plan, *, attaches: bool) -> Choice:
     try:
         return _armed(armed, ("perf", "ebpf"))
     except UnsupportedKernel as error:
-        note = f"{error.args[0]}: calls that are exit_only() stop twice, and the first is not told"
+        note = f"calls that are exit_only() stop twice, and the first is not told: {error}"
         return Choice(replace(plan, notes=(note,)))
 
 

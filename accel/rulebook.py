@@ -83,7 +83,7 @@ class RuleBook:
         Raise MaskError if its conditions do not fit its calls, SetupError for what the mechanism
         does not offer.
         """
-        self._plan = self._program = None
+        self.close()
         selected = mask_of(mask)
         conditions = Conditions.of(where)
         check(conditions, selected)
@@ -107,12 +107,12 @@ class RuleBook:
         self, mask: SyscallMask | str, handler: ExitHandler, compiled: Compiled | None = None
     ) -> None:
         """Let ``handler`` see the results of the calls of ``mask``."""
-        self._plan = self._program = None
+        self.close()
         self._exit_rules.append(ExitRule(mask_of(mask), handler, compiled))
 
     def observe(self, observer: Observer, *, exits: bool, calls: bool) -> None:
         """Let ``observer`` hear of stops."""
-        self._plan = self._program = None
+        self.close()
         if not calls:
             self._event_observers.append(observer)
         else:
@@ -143,6 +143,13 @@ class RuleBook:
         """The filter that the plan compiles to; raise what ``Plan.compile`` raises."""
         self._program = self._program or self.plan.compile()
         return self._program
+
+    def close(self) -> None:
+        """Give up the plan as it is, and the exit events that it was to have."""
+        events = self._mechanisms.exit_events if self._mechanisms is not None else None
+        self._plan = self._program = self._mechanisms = None
+        if events is not None:
+            events.close()
 
     def _planned(self) -> Plan:
         rules = [part for rule in self._rules for part in self._parts(rule)]

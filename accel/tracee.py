@@ -43,6 +43,7 @@ class Tracee:
     __slots__ = (
         "armed",
         "attaching",
+        "deferred",
         "emulated",
         "pending",
         "pid",
@@ -68,6 +69,8 @@ class Tracee:
         self.armed = False
         #: The signals that it blocks, as bits, while some of them are unblocked for its tracer.
         self.signal_mask: int | None = None
+        #: The siginfo_t of a signal whose delivery waits for the tracer's own to come.
+        self.deferred: bytes | None = None
         #: Under PTRACE_SYSEMU: whether the call that it makes next does not run, and the call that
         #: it was sent back to.
         self.emulated = False

@@ -300,18 +300,11 @@ class Tracer:
     def start(self) -> Self:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
         self._not_started()
-        plan = self.plan
-        plan.check()
-        self._policy = self._book.policy(plan)
-        self._recorder = self._book.recorder()
-        loop = self._loop = _LOOPS[plan.mechanism](
-            self._policy,
-            self._teller,
-            self._placement,
-            self._recorder,
-            captures=self._book.captures(plan),
-            exit_events=self._book.exit_events,
-        )
+        try:
+            loop = self._loop = self._new_loop()
+        except BaseException:
+            self._book.close()
+            raise
         try:
             self._thread = self._attaching(loop) if self._pid is not None else self._launching(loop)
             self._thread.start()
@@ -320,6 +313,21 @@ class Tracer:
             raise
         self._capture.start()
         return self
+
+    def _new_loop(self) -> PtraceLoop:
+        """Make the loop, which from now on closes what the plan holds."""
+        plan = self.plan
+        plan.check()
+        self._policy = self._book.policy(plan)
+        self._recorder = self._book.recorder()
+        return _LOOPS[plan.mechanism](
+            self._policy,
+            self._teller,
+            self._placement,
+            self._recorder,
+            captures=self._book.captures(plan),
+            exit_events=self._book.exit_events,
+        )
 
     def _attaching(self, loop: PtraceLoop) -> TracingThread:
         pid = self._pid
@@ -439,8 +447,14 @@ class Tracer:
             self._thread.request(self._loop.end)
 
     def close(self) -> None:
-        """End the tracees and reap them; nothing to do if they have ended."""
-        if self._thread is None or self._thread.is_current:
+        """End the tracees and reap them; nothing to do if they have ended.
+
+        Of a Tracer that was only planned with, it frees an eBPF program that waits for its start.
+        """
+        if self._thread is None:
+            self._book.close()
+            return
+        if self._thread.is_current:
             return
         if not self._thread.join(0):
             self.end()

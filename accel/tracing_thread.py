@@ -155,7 +155,7 @@ class TracingThread:
         """
         while True:
             if self._bell is None:
-                self._hang_bell()
+                self._hang_bell_again()
             try:
                 self._loop.run()
                 self._take_bell_down()
@@ -173,18 +173,29 @@ class TracingThread:
                 self._bell.ring()
 
     def _answer(self) -> None:
-        """Grant the wish of whoever rang, and hang another bell: a bell rings once."""
+        """Grant the wish of whoever rang, and hang another bell: a bell rings once.
+
+        In that order: there may be no descriptor left for another.
+        """
         with self._lock:
             wish, self._wish = self._wish, None
-            assert self._bell is not None
-            self._bell.close(reap=False)
-        self._hang_bell()
-        if wish is not None:
-            wish()
+            bell, self._bell = self._bell, None
+        assert bell is not None
+        bell.close(reap=False)
+        try:
+            if wish is not None:
+                wish()
+        finally:
+            self._hang_bell_again()
+
+    def _hang_bell_again(self) -> None:
+        # Its only wish is the end, which was granted or has come: it can be done without.
+        with contextlib.suppress(OSError):
+            self._hang_bell()
 
     def _take_bell_down(self) -> None:
         with self._lock:
             bell, self._bell = self._bell, None
-        assert bell is not None
-        self._loop.remove_bell(bell.pid)
-        bell.close(reap=True)
+        if bell is not None:
+            self._loop.remove_bell(bell.pid)
+            bell.close(reap=True)

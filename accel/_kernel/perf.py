@@ -8,8 +8,10 @@ sample that goes with it is in a ring of memory that the kernel writes and this 
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
+import resource
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -29,7 +31,7 @@ __all__ = [
     "take_only_sample",
 ]
 
-_SYS_IOCTL: Final = 16
+_SYS_MMAP, _SYS_MUNMAP, _SYS_IOCTL = 9, 11, 16
 _SYS_PERF_EVENT_OPEN: Final = 298
 
 # <linux/perf_event.h>
@@ -53,6 +55,9 @@ _PERF_SAMPLE_REGS_ABI_32: Final = 1
 _SAMPLE: Final = struct.Struct("=IIQI8xqq4xQ11Q")
 #: A record of lost samples: id, how many.
 _LOST: Final = struct.Struct("=8xQ")
+_WORD: Final = struct.Struct("=Q")
+#: How many descriptors are not taken for events: to let tracees go takes some, too.
+_RESERVED: Final = 64
 _HEADER: Final = struct.Struct("=IHH")
 _RECORD_SIZE: Final = _HEADER.size + _SAMPLE.size
 # struct perf_event_mmap_page.
@@ -156,39 +161,50 @@ class Tracepoint:
 class TracepointEvents:
     """Tracepoints armed on one thread, with one ring; they are gone when it executes a program.
 
-    ``cookie`` is what the signal carries, ``pages`` (a power of two) the size of the ring. Raise
-    OSError: EACCES or EPERM without the right, EMFILE, EINVAL where the kernel has no sigtrap
-    (before 5.13) or cannot read a condition, ESRCH when the thread has ended.
+    ``cookie`` is what the signal carries, ``pages`` (a power of two) the size of the ring. Each
+    takes a descriptor. Raise OSError: EACCES or EPERM without the right, EMFILE when few are left,
+    EINVAL where the kernel has no sigtrap (before 5.13) or cannot read a condition, ESRCH when the
+    thread has ended.
     """
 
     def __init__(
         self, tid: int, tracepoints: Sequence[Tracepoint], *, cookie: int = 0, pages: int = 8
     ) -> None:
         self._descriptors: list[int] = []
+        self._ring: _Ring | None = None
+        #: How much of the ring was no sample.
+        self._others = 0
+        #: Hits without a sample, as the ring was full; all of them are known once it is closed.
+        self.lost = 0
         try:
             for tracepoint in tracepoints:
                 self._descriptors.append(_open(tid, tracepoint, cookie))
                 _set_filter(self._descriptors[-1], tracepoint.condition)
+            if self._descriptors[-1] >= _descriptors_allowed():
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # noqa: TRY301
             first, *others = self._descriptors
-            self._ring = mmap.mmap(first, (1 + pages) * mmap.PAGESIZE)
+            self._ring = _Ring(first, pages)
             for other in others:
                 _ioctl(other, _PERF_EVENT_IOC_SET_OUTPUT, first)
             for descriptor in self._descriptors:
                 _ioctl(descriptor, _PERF_EVENT_IOC_ENABLE, 0)
         except BaseException:
-            self._close_descriptors()
+            self._release()
             raise
-        self._offset, self._size = struct.unpack_from("=QQ", self._ring, _DATA_OFFSET)
-        #: Samples that found the ring full.
-        self.lost = 0
 
     def close(self) -> None:
         """Disarm; samples that were not taken are gone."""
         for descriptor in self._descriptors:
             # A process that was just forked may have a copy, which keeps the event alive.
             _ioctl(descriptor, _PERF_EVENT_IOC_DISABLE, 0)
-        self._ring.close()
-        self._close_descriptors()
+        # What the ring says of lost samples comes with the next that fits, and none may have come.
+        hits = sum(_WORD.unpack(os.read(one, _WORD.size))[0] for one in self._descriptors)
+        for _untaken in self.samples():
+            pass
+        assert self._ring is not None
+        # Others take samples, too, see ``take_only_sample``: what is left behind tells of all.
+        self.lost = hits - (self._ring.tail - self._others) // _RECORD_SIZE
+        self._release()
 
     @staticmethod
     def check(tracepoint: Tracepoint) -> None:
@@ -200,37 +216,87 @@ class TracepointEvents:
         finally:
             os.close(descriptor)
 
-    def _close_descriptors(self) -> None:
+    def _release(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
         for descriptor in self._descriptors:
             os.close(descriptor)
 
     @property
     def address(self) -> int:
         """Where the ring is mapped: for ``only_sample``, and for compiled code."""
-        return ctypes.addressof(ctypes.c_char.from_buffer(self._ring))
+        assert self._ring is not None
+        return self._ring.address
 
     def samples(self) -> Iterator[Sample]:
         """Take the samples that have come since the last time."""
-        head, tail = struct.unpack_from("=QQ", self._ring, _DATA_HEAD)
+        assert self._ring is not None
+        for kind, record in self._ring.records():
+            if kind == _PERF_RECORD_SAMPLE:
+                yield _sample(record)
+                continue
+            self._others += _HEADER.size + len(record)
+            if kind == _PERF_RECORD_LOST:
+                self.lost += _LOST.unpack_from(record)[0]
+
+
+class _Ring:
+    """The ring of an event: memory that the kernel writes records to, and this process reads.
+
+    Mapped by hand: a ``mmap.mmap`` keeps a copy of the descriptor, and there are few.
+    """
+
+    def __init__(self, descriptor: int, pages: int) -> None:
+        self._length = (1 + pages) * mmap.PAGESIZE
+        protection = mmap.PROT_READ | mmap.PROT_WRITE
+        #: Where it is mapped, beginning with a page of positions.
+        self.address = syscall(
+            _SYS_MMAP, 0, self._length, protection, mmap.MAP_SHARED, descriptor, 0,
+            what="mmap of a perf event",
+        )  # fmt: skip
+        self._memory = memoryview((ctypes.c_char * self._length).from_address(self.address))
+        self._offset, self._size = struct.unpack_from("=QQ", self._memory, _DATA_OFFSET)
+
+    def close(self) -> None:
+        """Unmap it; it must not be used after that."""
+        self._memory.release()
+        syscall(_SYS_MUNMAP, self.address, self._length, what="munmap of a perf event")
+
+    @property
+    def tail(self) -> int:
+        """How many bytes have been taken."""
+        taken: int = _WORD.unpack_from(self._memory, _DATA_TAIL)[0]
+        return taken
+
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """Take the records that have come since the last time: kind, and what follows the header.
+
+        A record has left the ring when the next is asked for.
+        """
+        head, tail = struct.unpack_from("=QQ", self._memory, _DATA_HEAD)
         while tail < head:
             kind, _misc, size = _HEADER.unpack(self._bytes(tail, _HEADER.size))
             record = self._bytes(tail + _HEADER.size, size - _HEADER.size)
             tail += size
-            struct.pack_into("=Q", self._ring, _DATA_TAIL, tail)
-            if kind == _PERF_RECORD_SAMPLE:
-                yield _sample(record)
-            elif kind == _PERF_RECORD_LOST:
-                self.lost += _LOST.unpack_from(record)[0]
+            struct.pack_into("=Q", self._memory, _DATA_TAIL, tail)
+            yield kind, record
 
     def _bytes(self, position: int, size: int) -> bytes:
         """Copy from the ring, whose end continues at its beginning."""
         at = position % self._size
         first = self._offset + at
         if at + size <= self._size:
-            return self._ring[first : first + size]
+            return self._memory[first : first + size].tobytes()
         rest = size - (self._size - at)
         end = self._offset + self._size
-        return self._ring[first:end] + self._ring[self._offset : self._offset + rest]
+        beginning = self._memory[self._offset : self._offset + rest]
+        return self._memory[first:end].tobytes() + beginning.tobytes()
+
+
+def _descriptors_allowed() -> int:
+    """Tell from which descriptor on the rest is left to the host, and to tracing itself."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft - min(_RESERVED, soft // 2)
 
 
 def _open(tid: int, tracepoint: Tracepoint, cookie: int) -> int:

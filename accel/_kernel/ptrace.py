@@ -235,18 +235,27 @@ def set_siginfo(tid: int, siginfo: bytes) -> None:
     _ptrace(PTRACE_SETSIGINFO, tid, 0, ctypes.addressof(buffer), "PTRACE_SETSIGINFO")
 
 
-#: More signals than a thread has pending: without queueing there are 31, and few queue.
+#: How many are read at once: few signals queue.
 _PEEKED: Final = 64
 
 
 def peek_siginfo(tid: int) -> list[bytes]:
-    """Read the siginfo_t of signals that are pending for this thread alone; takes none away."""
-    # struct ptrace_peeksiginfo_args: off, flags, nr.
-    arguments = ctypes.create_string_buffer(struct.pack("=QIi", 0, 0, _PEEKED), 16)
-    found = ctypes.create_string_buffer(_PEEKED * _SIGINFO_SIZE)
-    addresses = (ctypes.addressof(arguments), ctypes.addressof(found))
-    count = _ptrace(PTRACE_PEEKSIGINFO, tid, *addresses, "PTRACE_PEEKSIGINFO")
-    return [found.raw[at * _SIGINFO_SIZE : (at + 1) * _SIGINFO_SIZE] for at in range(count)]
+    """Read the siginfo_t of all signals that are pending for this thread alone; take none away.
+
+    Two ptrace calls, and more where many signals queue.
+    """
+    found: list[bytes] = []
+    buffer = ctypes.create_string_buffer(_PEEKED * _SIGINFO_SIZE)
+    # The kernel gives fewer than it is asked for also when this thread has a signal to handle.
+    while True:
+        # struct ptrace_peeksiginfo_args: off, flags, nr.
+        arguments = ctypes.create_string_buffer(struct.pack("=QIi", len(found), 0, _PEEKED), 16)
+        addresses = (ctypes.addressof(arguments), ctypes.addressof(buffer))
+        count = _ptrace(PTRACE_PEEKSIGINFO, tid, *addresses, "PTRACE_PEEKSIGINFO")
+        if not count:
+            return found
+        raw = buffer.raw
+        found += [raw[at * _SIGINFO_SIZE : (at + 1) * _SIGINFO_SIZE] for at in range(count)]
 
 
 def get_signal_mask(tid: int) -> int:

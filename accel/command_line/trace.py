@@ -12,6 +12,7 @@ executed or was not found.
 from __future__ import annotations
 
 import argparse
+import resource
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -112,12 +113,18 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     report = Report.open(options, expressions.signals, tracer)
     with ending_signals() as heard:
         try:
+            if options.pid is not None:
+                _allow_descriptors()
             tracer.start()
+            _allow_descriptors()  # After the command has got the limit that accel had.
         except BaseException:
             report.abandon()
             raise
         for note in tracer.plan.notes:
             say(note)
+        shows_times = options.durations or options.count or options.count_too
+        if shows_times and all(rule.by_event for rule in tracer.plan.rules):
+            say("how long calls take is not known: they stop only when they have returned")
         if tracer.plan.mechanism == "ptrace-syscall" and options.pid is not None:
             say(f"process {options.pid} runs already: without a filter every call stops twice")
         try:
@@ -157,6 +164,12 @@ def _tracer(options: argparse.Namespace, command: list[str], mask: SyscallMask) 
     return tracer
 
 
+def _allow_descriptors() -> None:
+    """Let accel have as many descriptors as it may: an exit event takes one for each thread."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _needs_entries(options: argparse.Namespace) -> bool:
     """Whether something is to be shown that only a stop before the call can tell."""
     times = options.durations or options.clock or options.relative
@@ -172,6 +185,8 @@ def _check(
         parser.error("give a command or -p PID, not both")
     if options.pid is not None and options.dump_filter:
         parser.error("-p installs no filter: leave --dump-filter or -p out")
+    if options.dump_filter and options.mechanism not in ("auto", "seccomp-trace"):
+        parser.error(f"--mechanism {options.mechanism} installs no filter: leave --dump-filter out")
     if options.json and options.count:
         parser.error("-c prints a table, --json prints calls: use -C for both")
     if options.string_limit < 0:

@@ -13,7 +13,7 @@ from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.contract import Observer, Policy, RuleNumber
 from accel.mechanisms.stop_tables import StopTables
 from accel.results import CallCounter
-from accel.stops import EventStop, SyscallEntryStop, SyscallExitStop
+from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
 from accel.tracee import PendingCall, StopMemory, Tracee
 from bpf.value import replace
 
@@ -43,6 +43,7 @@ class Calls:
         self._records = records
         #: Who is told of every stop.
         self.observe = observe
+        self._is_silent = False
 
     def enter(self, tracee: Tracee, call: Call, rule: RuleNumber) -> bool:
         """Answer a call at its entry- or seccomp-stop; the caller then resumes the tracee.
@@ -140,6 +141,8 @@ class Calls:
 
     def exited(self, tracee: Tracee, call: Call, sample: bpf.ExitSample, *, is_late: bool) -> None:
         """Take a call that an exit event tells of; a late one is not where the tracee is now."""
+        if self._is_silent:
+            return
         rule = self._policy.match(call)
         if rule is None or not self._policy.is_by_event(rule):
             return  # The kernel does not know of other rules, nor of arguments.
@@ -162,6 +165,11 @@ class Calls:
                 self._tables.set_result(changed)
                 stop = replace(stop, result=changed, injected=True)
         self._returned(pending, stop, stop.result or 0)
+
+    def silence(self) -> None:
+        """Tell nobody of anything more, and ask no handler about calls that have returned."""
+        self.observe = _ignore
+        self._is_silent = True
 
     def never_returned(self, tracee: Tracee) -> None:
         """Report the pending call, if any, as one without a result."""
@@ -196,6 +204,10 @@ class Calls:
         if counter is None:
             counter = self.counters[key] = CallCounter()
         return counter
+
+
+def _ignore(_stop: Stop, /) -> None:
+    pass
 
 
 def _exit_stop(

@@ -7,6 +7,7 @@ be killed by it, so it is taken first, even if the tracee blocks it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 from collections import Counter
 from typing import Final
@@ -54,20 +55,24 @@ class ExitStops:
         except ProcessLookupError:
             pass  # It was killed in the stop.
         except OSError as error:
-            self._calls.blind_spot(tracee, f"no exit event can be armed: {error.strerror}")
+            reason = error.strerror or str(error)
+            if error.errno == errno.EMFILE:
+                reason += ", see: ulimit -n"
+            self._calls.blind_spot(tracee, f"no exit event can be armed: {reason}")
 
     def take(self, tracee: Tracee, siginfo: bytes) -> bool:
         """Take the SIGTRAP of an exit event, and tell of its calls; False if it is another's."""
         if not self._events.owns(tracee.tid, siginfo):
             return False
-        self._stops["exit-event"] += 1
-        self._events.delivered(tracee.tid)
         *late, last = self._events.take(tracee.tid) or (None,)
         for sample in late:
             self._tell(tracee, sample, is_late=True)
         if last is not None:  # Else it was told of already, or lost.
             with contextlib.suppress(ProcessLookupError):
                 self._tell(tracee, last, is_late=self._events.is_late(last, siginfo))
+        # Last: if a handler has raised, the same stop is looked at again, to be left.
+        self._events.delivered(tracee.tid)
+        self._stops["exit-event"] += 1
         return True
 
     def drain(self, tracee: Tracee) -> None:
@@ -88,12 +93,13 @@ class ExitStops:
         self._calls.exited(tracee, call, sample, is_late=is_late)
 
     def executed(self, tracee: Tracee, former: int) -> None:
-        """Follow execve(2), which has disarmed the tracee."""
+        """Follow execve(2) of the thread that had the tid ``former``: it is armed no more."""
         for tid in {former, tracee.tid}:
             for sample in self._events.take(tid):
                 self._tell(tracee, sample, is_late=True)
             self._disarm(tid)
-        self.arm(tracee)
+        if former != tracee.tid:
+            self._events.renamed(former, tracee.tid)
 
     def ended(self, tid: int) -> None:
         """Forget a tracee."""
@@ -113,8 +119,9 @@ class ExitStops:
     def may_detach(self, tracee: Tracee) -> bool:
         """Disarm a tracee and tell whether no signal of an exit event is pending.
 
-        If one is, resume the tracee: its next stop is the delivery of that signal, before it runs
-        any code, as it is unblocked until then.
+        If one is, resume the tracee with signal 0: its next stop is the delivery of that signal,
+        before it runs any code, as it is unblocked until then, and comes before all that are not
+        the thread's own faults: dequeue_synchronous_signal(), kernel/signal.c, since Linux 5.0.
         """
         self.drain(tracee)
         self._disarm(tracee.tid)
@@ -128,6 +135,18 @@ class ExitStops:
                 tracee.request(ptrace.set_signal_mask, mask & ~_TRAP)
                 tracee.signal_mask = mask
         return False
+
+    @staticmethod
+    def take_deferred(tracee: Tracee) -> int:
+        """Give back the signal whose delivery was put off, as it was; 0 if none was.
+
+        Precondition: the tracee is at the delivery of an exit event's signal. One ptrace call.
+        """
+        siginfo, tracee.deferred = tracee.deferred, None
+        if siginfo is None:
+            return 0
+        tracee.request(ptrace.set_siginfo, siginfo)
+        return int.from_bytes(siginfo[:4], "little")
 
     @staticmethod
     def _restore(tracee: Tracee) -> None:

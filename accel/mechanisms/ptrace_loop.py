@@ -151,7 +151,8 @@ class PtraceLoop(abc.ABC):
 
     def abandon(self) -> None:
         """End the tracees without another word to policy or observers: one of them has failed."""
-        self._observe = self.calls.observe = _ignore
+        self._observe = _ignore
+        self.calls.silence()
         self.end()
 
     def started(self) -> None:
@@ -225,6 +226,8 @@ class PtraceLoop(abc.ABC):
             self._event_of(tracee, "attached")
         try:
             if self._ending:
+                if status >> WSTOPPED_EVENT_SHIFT == ptrace.PTRACE_EVENT_EXEC:
+                    tracee = self._superseding(tracee, tracee.event_message())
                 self._resume(tracee, self._signal_of(tracee, status))
                 return
             if self._exit_stops is not None and tracee.started and not tracee.armed:
@@ -259,7 +262,7 @@ class PtraceLoop(abc.ABC):
 
     def stops_by_kind(self) -> Counter[str]:
         """Count all kernel stops so far; from any thread."""
-        return self.stops + self.tables.stops()
+        return self.stops.copy() + self.tables.stops()
 
     def counters(self) -> dict[tuple[Abi, int], CallCounter]:
         """Sum up every call so far, whoever answered it; from any thread."""
@@ -284,8 +287,10 @@ class PtraceLoop(abc.ABC):
             self._signal_delivery_stop(tracee, signal)
 
     def _resume(self, tracee: Tracee, signal: int = 0) -> None:
-        if self._ending and self.is_attached and self._let_go(tracee, signal):
-            return
+        if self._ending and self.is_attached:
+            if self._let_go(tracee, signal):
+                return
+            signal = 0
         tracee.stop_number += 1
         awaits_exit = tracee.pending is not None
         if tracee.started and not awaits_exit:
@@ -298,9 +303,16 @@ class PtraceLoop(abc.ABC):
         return ptrace.PTRACE_SYSCALL if awaits_exit or self.every_call else ptrace.PTRACE_CONT
 
     def _let_go(self, tracee: Tracee, signal: int) -> bool:
-        """Detach, unless a signal that only its tracer must see is still to come."""
-        if self._exit_stops is not None and not self._exit_stops.may_detach(tracee):
-            return False
+        """Detach, unless a signal that only its tracer must see is still to come.
+
+        Until then ``signal`` waits: its handler would return to a mask that is not the tracee's.
+        """
+        if self._exit_stops is not None:
+            if not self._exit_stops.may_detach(tracee):
+                if signal:
+                    tracee.deferred = tracee.siginfo()
+                return False
+            signal = self._exit_stops.take_deferred(tracee) or signal
         tracee.detach(signal)
         self.tracees.pop(tracee.tid, None)
         self._event_of(tracee, "detached")
@@ -376,12 +388,23 @@ class PtraceLoop(abc.ABC):
         self._resume(tracee)
 
     def _executed(self, tracee: Tracee) -> Tracee:
-        """Follow execve(2): the calling thread takes the leader's tid and all others vanish.
-
-        The old leader's end is not reported; those of the other threads are. ptrace(2), "execve(2)
-        under ptrace".
-        """
+        """Follow execve(2): the tracee runs another program from here on."""
         former = tracee.event_message()
+        tracee = self._superseding(tracee, former)
+        if not tracee.started:
+            tracee.started = True
+            self.placement.started(tracee.tid)
+        if self._exit_stops is not None:
+            self._exit_stops.arm(tracee)
+        self._event_of(tracee, "exec", former)
+        return tracee
+
+    def _superseding(self, tracee: Tracee, former: int) -> Tracee:
+        """Find the tracee that has executed, and had the tid ``former``: it has the leader's now.
+
+        All other threads vanish. The old leader's end is not reported; those of the other threads
+        are. ptrace(2), "execve(2) under ptrace".
+        """
         if former != tracee.tid and former in self.tracees:
             self.calls.never_returned(tracee)
             self._event_of(tracee, "superseded", former)
@@ -391,12 +414,8 @@ class PtraceLoop(abc.ABC):
             self.tables.rename(former, tid)
             self.placement.renamed(former, tid)
             self.tracees[tid] = tracee
-        if not tracee.started:
-            tracee.started = True
-            self.placement.started(tracee.tid)
         if self._exit_stops is not None:
             self._exit_stops.executed(tracee, former)
-        self._event_of(tracee, "exec", former)
         return tracee
 
     def _event_of(self, tracee: Tracee, event: str, message: int = 0) -> None:

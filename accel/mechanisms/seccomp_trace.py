@@ -53,7 +53,7 @@ class SeccompTrace(PtraceLoop):
             )
             return
         rule = self._policy.match(call)
-        if rule is not None:
+        if rule is not None and not self._policy.is_by_event(rule):
             self.calls.enter(tracee, call, rule)
 
     def _entry_stop(self, tracee: Tracee, _words: tuple[int, ...], /) -> None:

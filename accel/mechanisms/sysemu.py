@@ -28,7 +28,10 @@ _STOPS_TO_REPEAT: Final = 2
 
 
 class Sysemu(PtraceLoop):
-    """Trace a command whose calls are made by the tracer; resumed with PTRACE_SYSEMU."""
+    """Trace a command whose calls are made by the tracer; resumed with PTRACE_SYSEMU.
+
+    Its own execve(2) comes before the first of them, and is told as an event only.
+    """
 
     every_call: ClassVar[bool] = False
 

@@ -95,11 +95,13 @@ RAW_TRACEPOINT_PROBE(sys_exit)
 		return 0;
 	call.tid = tid;
 	call.time_ns = bpf_ktime_get_ns();
-	/* The sample first: whoever sees the stop finds it. Nobody polls, so nobody is woken. */
+	/* The sample first: whoever sees the stop finds it. Without one its tracer would take the
+	 * signal for the program's own, and deliver it. Nobody polls, so nobody is woken. */
 	if (samples.ringbuf_output(&call, sizeof(call), BPF_RB_NO_WAKEUP)) {
 		count = lost.lookup(&first);
 		if (count)
 			lock_xadd(count, 1);
+		return 0;
 	}
 	bpf_send_signal_thread(SIGNAL_TRAP);
 	return 0;

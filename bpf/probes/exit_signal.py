@@ -82,7 +82,7 @@ class ExitSignals:
 
     @property
     def lost(self) -> int:
-        """How many samples found the ring full; their calls have stopped all the same."""
+        """How many samples found the ring full; their calls have not stopped."""
         if self._bpf is not None:
             table = self._bpf[b"lost"]
             self._lost = table[table.Key(0)].value

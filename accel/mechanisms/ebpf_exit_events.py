@@ -1,4 +1,4 @@
-"""exit-event by an eBPF program: conditions on arguments, too, are judged in the kernel.
+"""Exit events by an eBPF program: conditions on arguments, too, are judged in the kernel.
 
 It needs root, and while it is there every call of the host passes it; see ``bpf.probes``. Its
 SIGTRAP looks like a breakpoint's, but a sample comes with it.
@@ -40,7 +40,7 @@ class EbpfExitEvents:
 
     @property
     def lost(self) -> int:
-        """How many samples found the ring full."""
+        """How many samples found the ring full; their calls have not stopped."""
         return self._signals.lost
 
     def arm(self, tid: int, _arch: bpf.Arch) -> None:
@@ -76,9 +76,17 @@ class EbpfExitEvents:
         here = (registers.rip, registers.orig_rax & _WORD)
         return here != (sample.instruction_pointer, sample.number)
 
+    def renamed(self, former: int, tid: int) -> None:
+        """Follow a thread that took its leader's tid: what it was signalled for is still its."""
+        self._collect()
+        if former in self._signalled:
+            self._signalled.remove(former)
+            self._signalled.add(tid)
+
     def forget(self, tid: int) -> None:
         """Forget a thread that has ended."""
         self.disarm(tid)
+        self._collect()  # Else its last sample would be that of whoever gets its tid.
         self._samples.pop(tid, None)
         self._signalled.discard(tid)
 
