@@ -2,6 +2,7 @@
 
   accel trace -e trace=openat,%network -- wget localhost
   accel trace -c -- make
+  accel trace -e trace=openat -e inject=openat:error=ENOENT:when=3+ -- make
   accel trace --json -o trace.jsonl -e trace=execve -- make
 
 Children are always followed. The exit status is the command's; a command that a signal kills ends

@@ -229,9 +229,9 @@ def _possible(decision: Decision, call: Call) -> Decision:
 
 def _disturb(tracee: Tracee, decision: Decision) -> None:
     """Do to the tracee, at the stop before its call, what a decision does besides."""
-    tracee.delay_ns = decision.entry_delay_ns
     if decision.signal:
         tracee.send(decision.signal)
+    tracee.delay_ns = decision.entry_delay_ns
 
 
 def call_of(tracee: Tracee, words: tuple[int, ...]) -> Call | None:

@@ -226,6 +226,7 @@ class PtraceLoop(abc.ABC):
             # A new child may stop before its parent's event tells of it: either order is right.
             tracee = self.add(Tracee(tid, process_of(tid)))
             self._event_of(tracee, "attached")
+        tracee.delay_ns = 0  # What was decided at another stop ended with that stop.
         try:
             if self._ending:
                 self._resume(tracee, self._signal_of(tracee, status))

@@ -166,7 +166,7 @@ CROSSED = [
     for case in CASES
     if case.name
     in (
-        "cat-read", "retval-hexadecimal", "when-2..5+2", "when-in-a-child", "signal-and-error",
+        "cat-read", "sh-execve", "retval-hexadecimal", "when-2..5+2", "when-in-a-child", "signal-and-error",
         "signal-interrupts", "signal-sigkill", "delay-both", "delay-and-error", "32-signal",
     )
 ]  # fmt: skip
