@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from accel import Decision, SetupError, TimeoutExpired, Tracer
+from accel.capabilities import MechanismName
 from accel.injection_rules import inject
 from accel.stops import Stop, SyscallExitStop
 from tests.injection_words import ACCEPTED, FAULTS, REFUSED, REFUSED_FAULTS
@@ -166,7 +167,7 @@ CROSSED = [
     for case in CASES
     if case.name
     in (
-        "cat-read", "sh-execve", "retval-hexadecimal", "when-2..5+2", "when-in-a-child", "signal-and-error",
+        "cat-read", "retval-hexadecimal", "when-2..5+2", "when-in-a-child", "signal-and-error",
         "signal-interrupts", "signal-sigkill", "delay-both", "delay-and-error", "32-signal",
     )
 ]  # fmt: skip
@@ -277,9 +278,11 @@ def test_an_error_for_every_call_is_answered_in_the_filter() -> None:
     assert not [name for name in ("sched_yield", "getppid") if name in calls]
 
 
-def test_the_start_of_the_command_is_left_alone() -> None:
-    """An injection into all execve and exit_group does not keep the command from its start."""
-    tracer = Tracer(["sh", "-c", "exec /bin/true || echo $?"], capture_output=True)
+@pytest.mark.parametrize("mechanism", ["seccomp-trace", "ptrace-syscall"])
+def test_the_start_of_the_command_is_left_alone(mechanism: MechanismName) -> None:
+    """An injection into every execve does not keep the command from its own."""
+    command = ["sh", "-c", "exec /bin/true || echo $?"]
+    tracer = Tracer(command, capture_output=True, mechanism=mechanism)
     inject(tracer, "execve:error=EACCES")
     assert tracer.run(timeout=60).returncode == 126
 
