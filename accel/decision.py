@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno as _errno
 
-from bpf.value import frozen
+from bpf.value import frozen, replace
 
 __all__ = ["Answer", "Decision"]
 
 _MAX_ERRNO = 4095
+#: <asm/signal.h>: _NSIG.
+_LAST_SIGNAL = 64
 
 
 @frozen
@@ -24,6 +26,11 @@ class Decision:
     exit: bool
     #: What the tracee sees returned where the call does not run: a result, or -errno.
     value: int | None = None
+    #: The signal that it gets at the stop before the call; 0: none.
+    signal: int = 0
+    #: How long it stays in its stops, in nanoseconds: in that before the call, in that after it.
+    entry_delay_ns: int = 0
+    exit_delay_ns: int = 0
 
     @classmethod
     def inspect(cls) -> Decision:
@@ -78,6 +85,43 @@ class Decision:
             raise ValueError(f"an errno is a number from 0 to {_MAX_ERRNO}, not {errno}")
         return cls(start=False, call=False, exit=False, value=-errno)
 
+    def with_signal(self, signal: int) -> Decision:
+        """Also send the tracee a signal before the call, as if the kernel did (SI_KERNEL).
+
+        A call that blocks is interrupted by it. Raise ValueError for what is no signal, or if there
+        is no stop before the call. If the tracee takes the signal by sigwaitinfo(2) or signalfd(2),
+        it reads there that the tracer sent it.
+        """
+        if not 0 < signal <= _LAST_SIGNAL:
+            raise ValueError(f"a signal is a number from 1 to {_LAST_SIGNAL}, not {signal}")
+        if not self.start:
+            raise ValueError(f"{self} has no stop before the call to send a signal at")
+        return replace(self, signal=signal)
+
+    def delayed(self, *, entry_ns: int = 0, exit_ns: int = 0) -> Decision:
+        """Also keep the tracee in its stops for so many nanoseconds, or a little longer.
+
+        Other tracees run on meanwhile. Raise ValueError for a negative time, or for a stop that
+        this decision does not have. Cost: one process that sleeps.
+        """
+        if entry_ns < 0 or exit_ns < 0:
+            raise ValueError("a delay is a number of nanoseconds, 0 or more")
+        if not self.start:
+            raise ValueError(f"{self} has no stop before the call to decide on a delay at")
+        if exit_ns and not self.exit:
+            raise ValueError(f"{self} has no stop after the call to stay in")
+        return replace(self, entry_delay_ns=entry_ns, exit_delay_ns=exit_ns)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is neither signal nor delay: then no tracer is needed for them."""
+        return not (self.signal or self.is_delayed)
+
+    @property
+    def is_delayed(self) -> bool:
+        """Whether the tracee stays in a stop."""
+        return bool(self.entry_delay_ns or self.exit_delay_ns)
+
     @property
     def combination(self) -> int:
         """The number that the thread gave this combination: 0 to 7."""
@@ -88,9 +132,21 @@ class Decision:
         """The errno with which SECCOMP_RET_ERRNO can answer; 0 means "returned 0"."""
         if self.call or self.exit or self.value is None or not -_MAX_ERRNO <= self.value <= 0:
             return None
+        if not self.is_plain:
+            return None
         return -self.value
 
     def __str__(self) -> str:
+        text = self._factory
+        if self.signal:
+            text += f".with_signal({self.signal})"
+        delays = (("entry_ns", self.entry_delay_ns), ("exit_ns", self.exit_delay_ns))
+        if self.is_delayed:
+            text += f".delayed({', '.join(f'{name}={value}' for name, value in delays if value)})"
+        return text
+
+    @property
+    def _factory(self) -> str:
         name = ("inspect", "resume", "skip", "skip", "exit_only", "allow", "emulate", "nullify")[
             self.combination
         ]

@@ -3,6 +3,7 @@
 AccelError
 ├── SetupError             before the tracee's first instruction; ``hint`` says what to type next
 │   ├── MaskError          unknown call or class, bad grammar, empty mask
+│   ├── InjectionError     not what strace takes for -e inject= or -e fault=
 │   ├── FilterError        the mask does not fit in a seccomp filter
 │   ├── CommandError       the command cannot be executed (exit status 126 or 127)
 │   ├── PtraceUnavailable  not permitted, already traced, no such process
@@ -30,6 +31,7 @@ __all__ = [
     "FaultError",
     "FilterError",
     "HandlerError",
+    "InjectionError",
     "InternalError",
     "MaskError",
     "NotStopped",
@@ -66,6 +68,10 @@ class SetupError(AccelError):
 
 class MaskError(SetupError, ValueError):
     """A mask that names no call, an unknown one, or is not in strace's grammar."""
+
+
+class InjectionError(SetupError, ValueError):
+    """An injection that is not in the grammar of strace's -e inject= or -e fault=."""
 
 
 class FilterError(SetupError, ValueError):

@@ -95,6 +95,8 @@ class Rule:
             return None
         if decision.start and self.observed:
             return None
+        if not decision.is_plain:
+            return None
         if decision.call and not decision.exit:
             return bpf.Action.allow()
         errno = decision.constant_errno

@@ -77,6 +77,8 @@ class HandlerPolicy:
         exits = [one for one in self.exit_rules if mask & one.mask]
         if rule.decision is not None and not rule.decision.start and not rule.by_event:
             return None  # Python makes an exit-stop of what is none, or hides an entry.
+        if rule.decision is not None and not rule.decision.is_plain:
+            return None
         if self.calls_observed and not rule.recorded:
             return None
         if rule.handler is not None and rule.compiled is None:

@@ -150,6 +150,8 @@ class SyscallExitStop(_OfCall):
     #: Whether this is all that is told of the call: there was no stop before it, and its arguments
     #: are those it left.
     alone: bool = False
+    #: Whether the tracer kept the tracee in a stop of this call.
+    delayed: bool = False
 
     @property
     def error(self) -> str | None:

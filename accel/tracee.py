@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from accel._kernel import memory as _memory
-from accel._kernel import ptrace
+from accel._kernel import ptrace, signals
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Decision
@@ -44,11 +44,13 @@ class Tracee:
         "armed",
         "attaching",
         "deferred",
+        "delay_ns",
         "emulated",
         "pending",
         "pid",
         "repeats",
         "returning",
+        "sent",
         "signal_mask",
         "started",
         "stop_number",
@@ -75,6 +77,10 @@ class Tracee:
         #: it was sent back to.
         self.emulated = False
         self.repeats: tuple[int, ...] | None = None
+        #: How long it is to stay in the stop that it is in.
+        self.delay_ns = 0
+        #: The signals that its tracer has sent it, as the kernel would, until they are delivered.
+        self.sent: set[int] = set()
         #: Grows at every resumption: what was learnt at a stop is void after it.
         self.stop_number = 0
 
@@ -122,6 +128,28 @@ class Tracee:
     def siginfo(self) -> bytes:
         """Read the siginfo_t of a signal-delivery-stop. One ptrace call."""
         return self.request(ptrace.get_siginfo)
+
+    def send(self, signal: int) -> None:
+        """Send it a signal that will be delivered as one of the kernel's. One tgkill(2).
+
+        PTRACE_CONT delivers the signal that it is given only after a signal-delivery-stop; at a
+        seccomp-stop it is dropped: __seccomp_filter() in the kernel ignores what ptrace_event()
+        returns.
+        """
+        self.request(signals.send, self.pid, signal)
+        self.sent.add(signal)
+
+    def delivered(self, signal: int, siginfo: bytes) -> bytes:
+        """Take a signal that is about to be delivered; return what the tracee will be told of it.
+
+        One that was sent here is made the kernel's. One ptrace call, for those alone.
+        """
+        if signal not in self.sent or not signals.is_by_tgkill(siginfo):
+            return siginfo
+        self.sent.remove(signal)
+        told = signals.by_kernel(signal)
+        self.request(ptrace.set_siginfo, told)
+        return told
 
     def set_argument(self, abi: Abi, index: int, value: int) -> None:
         """Replace one argument of the call that is about to run. Two ptrace calls."""

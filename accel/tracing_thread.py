@@ -1,71 +1,20 @@
 """The thread that traces: all ptrace requests come from it, and it reaps only what it started.
 
-Another thread interrupts its wait by a *doorbell*: a child that does nothing but read from a pipe.
-When that child ends, wait(2) returns. No signal handler is needed, none of the host's is touched,
-and no wake-up can be lost; if the host dies, the pipe ends, and the doorbell with it.
+Another thread interrupts its wait by a ``Doorbell``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import signal
 import threading
 from collections.abc import Callable
 
-from accel._kernel import spawn
-from accel._kernel.wait import wait_for
 from accel.errors import SetupError
+from accel.mechanisms.doorbell import Doorbell
 from accel.mechanisms.ptrace_loop import PtraceLoop
 
-__all__ = ["Doorbell", "TracingThread"]
-
-_SYS_READ, _SYS_EXIT_GROUP, _SYS_CLOSE_RANGE = 0, 231, 436
-_LAST_DESCRIPTOR = 0xFFFF_FFFF
-#: Not SIGCHLD: a plain wait(2) elsewhere in the host does not see such a child.
-_NO_SIGNAL = 0
-
-
-class Doorbell:
-    """A child of the calling thread whose end another thread causes by ``ring``."""
-
-    def __init__(self) -> None:
-        waiting, self._ringing = (_high(end) for end in os.pipe2(os.O_CLOEXEC))
-        memory = spawn.ArgumentMemory()
-        # It shares nothing of the host's descriptors: an open copy would keep pipes from ending.
-        child = spawn.launch(
-            [
-                spawn.call("close", _SYS_CLOSE_RANGE, 0, waiting - 1),
-                spawn.call("close", _SYS_CLOSE_RANGE, waiting + 1, _LAST_DESCRIPTOR),
-                spawn.call("read", _SYS_READ, waiting, memory.space(1), 1, minimum=None),
-                spawn.call("exit", _SYS_EXIT_GROUP, 0),
-            ],
-            exit_signal=_NO_SIGNAL,
-        )
-        os.close(waiting)
-        self.pid = child.pid
-        self._memory = (child, memory)
-
-    def ring(self) -> None:
-        """End the child; from any thread, any number of times."""
-        with contextlib.suppress(OSError):
-            os.write(self._ringing, b"!")
-
-    def close(self, *, reap: bool) -> None:
-        """End the child, and ``reap`` it unless that is done; in the thread that made it."""
-        self.ring()
-        os.close(self._ringing)
-        if reap:
-            with contextlib.suppress(ChildProcessError):  # The loop has, and not looked at it yet.
-                wait_for(self.pid)
-
-
-def _high(descriptor: int) -> int:
-    """Move a descriptor out of the way of 0, 1 and 2, which a host may have closed."""
-    high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
-    os.close(descriptor)
-    return high
+__all__ = ["TracingThread"]
 
 
 class TracingThread:

@@ -114,6 +114,10 @@ class ArgumentMemory:
         """Keep a C string; return its address."""
         return self._keep(ctypes.create_string_buffer(value))
 
+    def structure(self, value: bytes) -> int:
+        """Keep a packed struct, which the kernel may write to; return its address."""
+        return self._keep(ctypes.create_string_buffer(value, len(value)))
+
     def strings(self, values: Sequence[bytes]) -> int:
         """Keep a NULL-terminated array of C strings, as for execve(2); return its address."""
         return self._keep((ctypes.c_char_p * (len(values) + 1))(*values, None))

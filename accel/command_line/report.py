@@ -8,8 +8,9 @@ import sys
 
 from accel.decoding import Decoder
 from accel.errors import AccelError, SetupError
+from accel.mask import SyscallMask
 from accel.records import STRING_LIMIT
-from accel.stops import EventStop, Stop
+from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
 from accel.tracer import Tracer
 from accel.writers import (
     JsonWriter,
@@ -51,7 +52,12 @@ class Report:
 
     @classmethod
     def open(
-        cls, options: argparse.Namespace, signals: frozenset[int] | None, tracer: Tracer
+        cls,
+        options: argparse.Namespace,
+        signals: frozenset[int] | None,
+        tracer: Tracer,
+        *,
+        has_injections: bool = False,
     ) -> Report:
         """Open what the options name and let it observe; raise SetupError if that fails."""
         path = options.output
@@ -66,7 +72,9 @@ class Report:
         if options.record:
             tracer.record(record_writer(options.record))
         if writer is not None:
-            guarded = _Guarded(writer, output)
+            # An injection stops calls that nobody asked to see.
+            shown = tracer.mask if has_injections else None
+            guarded = _Guarded(writer, output, shown)
             tracer.observe(Replay(guarded) if _can_wait(options) else guarded)
         # Even a table alone needs results: it counts errors.
         tracer.observe(_BlindSpots(), calls=False)
@@ -99,8 +107,8 @@ def _writer(
         descriptor_path=descriptor_path if options.paths_of_fds else None,
         abbreviate=not options.verbose,
     )
-    paths = {os.path.abspath(path) for path in options.paths} | set(options.paths)
-    selection = Selection(options.successful, options.failed, frozenset(paths))
+    paths = Selection.of_paths(options.paths).paths
+    selection = Selection(options.successful, options.failed, paths)
     if options.json:
         return JsonWriter(output, decoder, selection)
     clocks = ("", "clock", "microseconds", "epoch")
@@ -125,14 +133,25 @@ def _can_wait(options: argparse.Namespace) -> bool:
 
 
 class _Guarded:
-    """Keeps a defect of a writer from the command: it loses its line, and that is said."""
+    """Keeps a defect of a writer from the command: it loses its line, and that is said.
 
-    def __init__(self, writer: TextWriter | JsonWriter, output: LineOutput) -> None:
+    It also keeps calls from the writer that are not in the mask, if there is one.
+    """
+
+    def __init__(
+        self,
+        writer: TextWriter | JsonWriter,
+        output: LineOutput,
+        mask: SyscallMask | None = None,
+    ) -> None:
         self._writer = writer
         self._output = output
+        self._mask = mask
         self._said: set[str] = set()
 
     def __call__(self, stop: Stop, /) -> None:
+        if self._hides(stop):
+            return
         try:
             self._writer(stop)
         except AccelError:
@@ -144,6 +163,11 @@ class _Guarded:
             if text not in self._said:
                 self._said.add(text)
                 say(text)
+
+    def _hides(self, stop: Stop) -> bool:
+        if self._mask is None or not isinstance(stop, SyscallEntryStop | SyscallExitStop):
+            return False
+        return stop.call not in self._mask
 
 
 class _BlindSpots:

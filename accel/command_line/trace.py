@@ -2,6 +2,7 @@
 
   accel trace -e trace=openat,%network -- wget localhost
   accel trace -c -- make
+  accel trace -e trace=openat -e inject=openat:error=ENOENT:when=3+ -- make
   accel trace --json -o trace.jsonl -e trace=execve -- make
 
 Children are always followed. The exit status is the command's; a command that a signal kills ends
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import resource
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from accel.arguments import result
 from accel.command_line.report import Report, say
@@ -23,6 +24,10 @@ from accel.decision import Decision
 from accel.errors import RecordingError, SetupError
 from accel.mask import SyscallMask
 from accel.tracer import Tracer
+from accel.writers import Selection
+
+if TYPE_CHECKING:
+    from accel.injection import Injection
 
 __all__ = ["add_arguments", "run"]
 
@@ -48,7 +53,8 @@ _VALUES = (
 #: Options that may be given several times: (option, name, value, help).
 _LISTS = (
     ("-e", "expressions", "EXPR", "[trace=]SET: names, %%file, %%network, !SET, /regex, ?name,"
-     " numbers; signal=SET: the signals to show"),
+     " numbers; signal=SET: the signals to show; inject=SET:error=E, or retval=V, signal=S,"
+     " delay_enter=T, delay_exit=T, with when=N, N+, N+STEP or N..M; fault=SET[:error=E]"),
     ("-P", "paths", "PATH", "show only calls that use PATH"),
 )  # fmt: skip
 #: Switches: (option, name, help).
@@ -90,10 +96,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class _Expressions(NamedTuple):
-    """What the -e options say; as in strace, the last of each kind holds."""
+    """What the -e options say; as in strace, the last of each kind holds, but all injections."""
 
     mask: SyscallMask | None = None
     signals: frozenset[int] | None = None
+    injections: tuple[Injection, ...] = ()
 
 
 def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
@@ -105,12 +112,13 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     mask = expressions.mask
     if mask is None:
         mask = SyscallMask.parse(_PATH_CALLS) if options.paths else SyscallMask.all()
-    tracer = _tracer(options, command, mask)
+    tracer = _tracer(options, command, mask, expressions.injections)
     if options.dump_filter:
         print(tracer.program)
         return 0
     tracer.check()
-    report = Report.open(options, expressions.signals, tracer)
+    has_injections = bool(expressions.injections)
+    report = Report.open(options, expressions.signals, tracer, has_injections=has_injections)
     with ending_signals() as heard:
         try:
             if options.pid is not None:
@@ -140,11 +148,16 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     return _status(tracer, interrupted, lost=lost)
 
 
-def _tracer(options: argparse.Namespace, command: list[str], mask: SyscallMask) -> Tracer:
+def _tracer(
+    options: argparse.Namespace,
+    command: list[str],
+    mask: SyscallMask,
+    injections: tuple[Injection, ...],
+) -> Tracer:
     """Make the Tracer; for failing calls alone, one that stops at nothing else if it can."""
 
     def make() -> Tracer:
-        return Tracer(
+        tracer = Tracer(
             command,
             mask=mask,
             pid=options.pid,
@@ -152,12 +165,15 @@ def _tracer(options: argparse.Namespace, command: list[str], mask: SyscallMask) 
             placement=options.placement,
             mechanism=options.mechanism,
         )
+        if injections:
+            _inject(tracer, injections, options.paths)
+        return tracer
 
     tracer = make()
     failed = (result < 0) & (result >= _LEAST_RESULT) if options.failed else None
     if options.exit_only:
         tracer.decide(mask, Decision.exit_only(), where=failed)
-    elif failed and options.mechanism == "auto" and not _needs_entries(options):
+    elif failed and options.mechanism == "auto" and not (injections or _needs_entries(options)):
         tracer.decide(mask, Decision.exit_only(), where=failed)
         if not tracer.plan.exit_event:
             return make()
@@ -168,6 +184,14 @@ def _allow_descriptors() -> None:
     """Let accel have as many descriptors as it may: an exit event takes one for each thread."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _inject(tracer: Tracer, injections: tuple[Injection, ...], paths: list[str]) -> None:
+    """Add the injections, with -P only into calls that use one of the paths."""
+    from accel.injection_rules import inject  # noqa: PLC0415 - only for this option
+
+    selection = Selection.of_paths(paths)
+    inject(tracer, *injections, selects=selection.shows_call if paths else None)
 
 
 def _needs_entries(options: argparse.Namespace) -> bool:
@@ -198,6 +222,7 @@ def _check(
 def _parse(expressions: list[str]) -> _Expressions:
     mask: SyscallMask | None = None
     signals: frozenset[int] | None = None
+    injections: list[Injection] = []
     for expression in expressions:
         kind, equals, value = expression.partition("=")
         if not equals:
@@ -206,9 +231,16 @@ def _parse(expressions: list[str]) -> _Expressions:
             mask = SyscallMask.parse(value)
         elif kind in ("signal", "signals", "s"):
             signals = _signals(value)
+        elif kind in ("inject", "fault"):
+            from accel.injection import Injection  # noqa: PLC0415 - only for this option
+
+            injections.append(Injection.parse(value, fault=kind == "fault"))
         else:
-            raise SetupError(f"-e {kind}= is not known", hint="use -e trace=SET or -e signal=SET")
-    return _Expressions(mask, signals)
+            raise SetupError(
+                f"-e {kind}= is not known",
+                hint="use -e trace=SET, signal=SET, inject=SET:... or fault=SET",
+            )
+    return _Expressions(mask, signals, tuple(injections))
 
 
 def _signals(text: str) -> frozenset[int]:

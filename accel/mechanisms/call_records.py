@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from accel.abi import Abi
-from accel.decision import Decision
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.twin_loop import read_string
 from accel.records import ALONE, BY_PYTHON, CAPTURED, ENTERED, INJECTED, RETURNED, pack
@@ -34,7 +33,7 @@ class CallRecords:
             )
         if decision.start and decision.exit and pending.flags & CAPTURED:
             self._append(pending, ENTERED)
-        elif decision == Decision.resume():
+        elif decision.start and decision.call and not decision.exit:
             self._append(pending, 0)
 
     def returned(self, pending: PendingCall, result: int, left_ns: int, *, injected: bool) -> None:

@@ -59,11 +59,11 @@ class Calls:
         tracee.returning = counter
         decision, handlers = self._policy.decide(rule, stop)
         counter.handler_calls += handlers
-        is_exit_awaited = decision.exit and decision.combination != _EMULATE
-        if is_exit_awaited and call.instruction_pointer in _VSYSCALL:
-            decision = replace(decision, exit=False)
+        decision = _possible(decision, call)
         if decision.start:
             self.observe(stop)
+        if not decision.is_plain:
+            _disturb(tracee, decision)
         if decision.call and not decision.exit and (self._records is None or not decision.start):
             return True
         pending = PendingCall(call, decision, stop.time_ns, rule)
@@ -118,6 +118,7 @@ class Calls:
                 tracee.returning.stops += 1
                 tracee.returning = None
             return
+        tracee.delay_ns = pending.decision.exit_delay_ns
         counter = self._counter(pending.call)
         counter.stops += 1
         injected = not pending.decision.call
@@ -226,7 +227,23 @@ def _exit_stop(
         time_ns or monotonic_ns(),
         injected,
         alone=not pending.decision.start,
+        delayed=result is not None and pending.decision.is_delayed,
     )
+
+
+def _possible(decision: Decision, call: Call) -> Decision:
+    """Wait for no exit-stop where the kernel has none."""
+    is_exit_awaited = decision.exit and decision.combination != _EMULATE
+    if is_exit_awaited and call.instruction_pointer in _VSYSCALL:
+        return replace(decision, exit=False)
+    return decision
+
+
+def _disturb(tracee: Tracee, decision: Decision) -> None:
+    """Do to the tracee, at the stop before its call, what a decision does besides."""
+    if decision.signal:
+        tracee.send(decision.signal)
+    tracee.delay_ns = decision.entry_delay_ns
 
 
 def call_of(tracee: Tracee, words: tuple[int, ...]) -> Call | None:

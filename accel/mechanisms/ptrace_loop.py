@@ -24,6 +24,7 @@ from accel.errors import TraceeDied
 from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.calls import Calls, call_of
 from accel.mechanisms.contract import Observer, Policy
+from accel.mechanisms.delays import Delays
 from accel.mechanisms.exit_events import ExitEvents
 from accel.mechanisms.exit_stops import ExitStops
 from accel.mechanisms.loop_choice import LoopChoice
@@ -104,6 +105,7 @@ class PtraceLoop(abc.ABC):
             self._exit_stops = ExitStops(exit_events, self.calls, self.tables, self.stops)
         self._ending = False
         self._bells: dict[int, Callable[[], None]] = {}
+        self._delays = Delays(self.tables, self.add_bell, self._resume)
         self._choice = LoopChoice()
         self._waits = 0
         self.placement = Placement(placement, lambda: self._waits + self.tables.answered)
@@ -139,6 +141,7 @@ class PtraceLoop(abc.ABC):
         been.
         """
         self._ending = True
+        self._delays.end()
         self.placement.release()
         if self.is_attached:
             for tid in self.tracees:
@@ -224,6 +227,7 @@ class PtraceLoop(abc.ABC):
             # A new child may stop before its parent's event tells of it: either order is right.
             tracee = self.add(Tracee(tid, process_of(tid)))
             self._event_of(tracee, "attached")
+        tracee.delay_ns = 0  # What was decided at another stop ended with that stop.
         try:
             if self._ending:
                 if status >> WSTOPPED_EVENT_SHIFT == ptrace.PTRACE_EVENT_EXEC:
@@ -291,6 +295,9 @@ class PtraceLoop(abc.ABC):
             if self._let_go(tracee, signal):
                 return
             signal = 0
+        if tracee.delay_ns and not self._ending:
+            self._delays.begin(tracee)
+            return
         tracee.stop_number += 1
         awaits_exit = tracee.pending is not None
         if tracee.started and not awaits_exit:
@@ -365,6 +372,7 @@ class PtraceLoop(abc.ABC):
             self._resume(tracee)
             return
         self.stops["signal"] += 1
+        siginfo = tracee.delivered(signal, siginfo)
         stop = SignalDeliveryStop(tracee.tid, tracee.pid, signal, siginfo, time_ns=monotonic_ns())
         if tracee.started:
             self._observe(stop)
@@ -423,6 +431,7 @@ class PtraceLoop(abc.ABC):
 
     def _ended(self, tid: int, status: int) -> None:
         self.tables.withhold(tid)
+        self._delays.forget(tid)
         self.placement.ended(tid)
         if self._exit_stops is not None:
             self._exit_stops.ended(tid)

@@ -202,6 +202,17 @@ class StopTables:
         """Let that tracee see another result, at an exit-stop. Two ptrace calls."""
         self._affect(SET_RESULT, value)
 
+    def take_effect(self) -> tuple[int, int]:
+        """Take back what was to be done to the call of the tracee that is stopped now."""
+        view = self.control.view
+        effect, view[REPLY_EFFECT] = view[REPLY_EFFECT], 0
+        return effect, view[NEW_VALUE]
+
+    def restore_effect(self, effect: int, value: int) -> None:
+        """Let it be done after all, to the tracee that is replied to next."""
+        view = self.control.view
+        view[REPLY_EFFECT], view[NEW_VALUE] = effect, value
+
     def _affect(self, effect: int, value: int) -> None:
         view = self.control.view
         view[REPLY_EFFECT] = effect

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from accel.call import Call, Memory
 from accel.roles import Role, signature
@@ -23,6 +23,11 @@ class Selection:
     successful: bool = False
     failed: bool = False
     paths: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_paths(cls, paths: Collection[str]) -> Selection:
+        """Select by paths, as they are written and as the current directory completes them."""
+        return cls(paths=frozenset({os.path.abspath(path) for path in paths} | {*paths}))
 
     @property
     def by_status(self) -> bool:

@@ -123,6 +123,7 @@ class TextWriter:
             self._begin(tid, stop.time_ns, f"<... {entered.name} resumed>")
         self._open = 0
         after = f"{left.result} (INJECTED)" if stop.injected else left.result
+        after += " (DELAYED)" if stop.delayed else ""
         if self._layout.durations and stop.result is not None and not stop.alone:
             nanoseconds = stop.time_ns - stop.entered_ns
             after += f" <{nanoseconds // _SECOND}.{nanoseconds % _SECOND // 1000:06}>"

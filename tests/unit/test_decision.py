@@ -80,3 +80,47 @@ def test_a_result_has_64_bits() -> None:
     """What does not fit in a register is refused at once."""
     with pytest.raises(ValueError, match="64 bits"):
         Decision.skip(1 << 64)
+
+
+def test_a_decision_may_send_a_signal_and_delay() -> None:
+    """Besides what it decides, which stays what it was; and it prints as it is written."""
+    decision = Decision.inspect().with_signal(10).delayed(entry_ns=5, exit_ns=7)
+    assert decision.combination == 0
+    assert (decision.signal, decision.entry_delay_ns, decision.exit_delay_ns) == (10, 5, 7)
+    assert str(decision) == "inspect().with_signal(10).delayed(entry_ns=5, exit_ns=7)"
+    assert str(Decision.skip(3).delayed(entry_ns=5)) == "skip(3).delayed(entry_ns=5)"
+    assert Decision.inspect() != decision
+    assert not decision.is_plain
+    assert Decision.inspect().is_plain
+
+
+@pytest.mark.parametrize(
+    "decision", [Decision.fail(1).with_signal(9), Decision.fail(1).delayed(entry_ns=1)]
+)
+def test_the_filter_sends_no_signal_and_waits_for_nothing(decision: Decision) -> None:
+    """So such an error needs a stop."""
+    assert decision.constant_errno is None
+
+
+@pytest.mark.parametrize("signal", [0, 65, -1])
+def test_what_is_no_signal_is_refused(signal: int) -> None:
+    """There are 64."""
+    with pytest.raises(ValueError, match="1 to 64"):
+        Decision.resume().with_signal(signal)
+
+
+@pytest.mark.parametrize("number", [4, 5, 6, 7])
+def test_signals_and_delays_need_a_stop_before_the_call(number: int) -> None:
+    """There they are decided on."""
+    with pytest.raises(ValueError, match="no stop before the call"):
+        FACTORIES[number].with_signal(9)
+    with pytest.raises(ValueError, match="no stop before the call"):
+        FACTORIES[number].delayed(entry_ns=1)
+
+
+def test_a_delay_is_in_a_stop_and_not_negative() -> None:
+    """A call that does not stop after it cannot be kept there."""
+    with pytest.raises(ValueError, match="no stop after the call"):
+        Decision.resume().delayed(exit_ns=1)
+    with pytest.raises(ValueError, match="0 or more"):
+        Decision.resume().delayed(entry_ns=-1)

@@ -26,8 +26,10 @@ OPERATORS = ("==", "!=", "<", "<=", ">", ">=")
 DECISIONS = (
     Decision.inspect(),
     Decision.resume(),
+    Decision.resume().with_signal(10),
     Decision.skip(7),
     Decision.fail(errno.EPERM),
+    Decision.fail(errno.EPERM).delayed(entry_ns=1),
     Decision.allow(),
     Decision.nullify(errno.EACCES),
 )

@@ -104,3 +104,18 @@ def test_what_a_handler_raises_is_kept() -> None:
         policy(None, fail).returned(SyscallExitStop(CALL, 7, NoMemory()))
     assert isinstance(entry.value.__cause__, LookupError)
     assert isinstance(exit_.value.__cause__, LookupError)
+
+
+@pytest.mark.parametrize(
+    ("decision", "is_answered"),
+    [
+        (Decision.skip(3), True),
+        (Decision.skip(3).with_signal(10), False),
+        (Decision.resume().delayed(entry_ns=1), False),
+    ],
+)
+def test_the_loop_neither_sends_signals_nor_waits(decision: Decision, is_answered: bool) -> None:
+    """It has no answer to such calls, and Python sees their stops."""
+    plan = Plan((Rule(MASK, decision),))
+    answers = HandlerPolicy(plan, calls_observed=False).loop_answers()
+    assert bool(answers) is is_answered
