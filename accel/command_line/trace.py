@@ -150,7 +150,7 @@ def _tracer(options: argparse.Namespace, command: list[str], mask: SyscallMask) 
     failed = (result < 0) & (result >= _LEAST_RESULT) if options.failed else None
     if options.exit_only:
         tracer.decide(mask, Decision.exit_only(), where=failed)
-    elif failed and options.mechanism == "auto" and not _needs_entries(options):
+    elif failed is not None and options.mechanism == "auto" and not _needs_entries(options):
         tracer.decide(mask, Decision.exit_only(), where=failed)
         if not tracer.plan.exit_event:
             return make()
