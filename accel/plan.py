@@ -234,6 +234,7 @@ class Plan:
         decided = set(self.always.numbers(abi))
         for number in sorted(decided):
             yield bpf.Rule(number, bpf.Action.trace(_WATCHED))
+        unnamed = self._unnamed_numbers(abi)
         for index, rule in enumerate(self.rules):
             numbers = rule.mask.numbers(abi) - decided
             if rule.where.all:
@@ -242,6 +243,7 @@ class Plan:
                         decided.add(found.number)
                     yield found
                 continue
+            numbers |= {number for number in unnamed - decided if (abi, number) in rule.mask}
             decided |= numbers
             action = self._action(index)
             # Of ``all`` nothing is left to say: its action is the default.
@@ -251,8 +253,14 @@ class Plan:
         for number in sorted(watched):
             yield bpf.Rule(number, bpf.Action.trace(_WATCHED))
         if default != bpf.Action.allow():
-            for number in sorted(set(abi.names) - decided - watched):
+            for number in sorted((unnamed | set(abi.names)) - decided - watched):
                 yield bpf.Rule(number, bpf.Action.allow())
+
+    def _unnamed_numbers(self, abi: Abi) -> set[int]:
+        """List the numbers without a name that some rule selects, or leaves out, by number."""
+        masks = (rule.mask for rule in self.rules)
+        listed = (~mask if mask.holds_unnamed else mask for mask in masks)
+        return set[int]().union(*(mask.numbers(abi) for mask in listed)) - set(abi.names)
 
     def _conditional_rules(
         self, index: int, abi: Abi, numbers: AbstractSet[int]
