@@ -26,7 +26,8 @@ from bpf.value import frozen
 
 __all__ = ["MAX_ALTERNATIVES", "Lowered", "lower", "lower_results"]
 
-#: So many conjunctions for one call are a filter's to check; more are judged at a stop.
+#: So many conjunctions for one call, and comparisons of one argument, are a filter's to check; more
+#: are judged at a stop.
 MAX_ALTERNATIVES: Final = 256
 #: A result is selected by a text in the kernel, which is a page long at most (perf_event_open(2)).
 _MAX_RESULTS: Final = 16
@@ -56,7 +57,7 @@ class Lowered:
     @property
     def size(self) -> int:
         """How many comparisons it is."""
-        return sum(len(conjunction) for conjunction in self.alternatives)
+        return _size(self.alternatives)
 
 
 #: What there is to check where there are no conditions, or the filter has no room for them.
@@ -154,15 +155,19 @@ class _Lowering:
 
     def _affordable(self, box: _Box) -> list[list[tuple[bpf.Condition, ...]]]:
         """Write the alternatives of each part, of those that are few enough together."""
-        written = sorted((_comparisons(part, values) for part, values in box.items()), key=len)
+        written = [_comparisons(part, values) for part, values in box.items()]
         count, kept = 1, []
-        for alternatives in written:
+        for alternatives in sorted(written, key=_size):
             count *= len(alternatives)
-            if count > MAX_ALTERNATIVES:
+            if max(count, _size(alternatives)) > MAX_ALTERNATIVES:
                 self.is_exact = False
                 break
             kept.append(alternatives)
         return kept
+
+
+def _size(alternatives: Sequence[tuple[bpf.Condition, ...]]) -> int:
+    return sum(map(len, alternatives))
 
 
 def _boxed(part: _Part, values: ValueSet) -> Sequence[_Box]:

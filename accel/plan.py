@@ -53,7 +53,7 @@ _LIMIT: Final = 4096
 
 #: Why a rule is judged at a stop.
 _NO_ROOM: Final = f"the filter, of {_LIMIT} instructions, has no room for its conditions"
-_TOO_MANY: Final = f"its conditions have more than {MAX_ALTERNATIVES} alternatives"
+_TOO_MANY: Final = f"its conditions have more than {MAX_ALTERNATIVES} alternatives, or exceptions"
 _MEMORY: Final = "it looks at tracee memory, which no filter can read"
 
 

@@ -90,6 +90,8 @@ class ValueSet:
 
         () is no comparison, which every word passes.
         """
+        if not self.ranges:
+            return []
         gaps = (~self).ranges
         points = [("!=", low) for low, high in gaps if low == high]
         if len(points) == len(gaps):
