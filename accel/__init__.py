@@ -1,8 +1,9 @@
 """Stop a process only at the system calls you name.
 
 ``SyscallMask`` says which calls; ``Tracer`` runs a command and stops it there, and nowhere else;
-``Decision`` is what a stop is answered with; ``arg`` writes conditions on scalar arguments. Errors
-are drawn as a tree in ``accel.errors``; what the kernel can report is listed in ``accel.stops``.
+``Decision`` is what a stop is answered with; ``arg`` writes conditions on scalar arguments,
+``path`` and ``sockaddr`` on what a call points to, ``result`` on what it returned. Errors are drawn
+as a tree in ``accel.errors``; what the kernel can report is listed in ``accel.stops``.
 """
 
 from accel.abi import Abi
@@ -19,6 +20,7 @@ from accel.errors import (
     TraceeDied,
 )
 from accel.mask import SyscallMask
+from accel.pointees import path, sockaddr
 from accel.results import CallStatistics, Result, Statistics
 from accel.stops import (
     EventStop,
@@ -57,5 +59,7 @@ __all__ = [
     "TraceeDied",
     "Tracer",
     "arg",
+    "path",
     "result",
+    "sockaddr",
 ]

@@ -49,7 +49,7 @@ def choose(draft: Plan, mechanism: str, *, attaches: bool) -> Choice:
     plan = replace(draft, mechanism="ptrace-syscall" if attaches else "seccomp-trace")
     if not any(rule.decision == _EXIT_ONLY for rule in draft.rules):
         return Choice(plan)
-    if attaches and not all(rule.decision == _EXIT_ONLY for rule in draft.rules):
+    if attaches and not all(map(_stops_at_exit_alone, draft.rules)):
         note = "not all calls are exit_only(): without a filter every call stops twice"
         return Choice(replace(plan, notes=(note,)))
     return _with_exit_events(plan, attaches=attaches)
@@ -63,6 +63,12 @@ def _exit_events_alone(draft: Plan, mechanism: str) -> Choice:
     for rule in rules:
         assert rule.decision is not None
         check_decision(mechanism, rule.decision)
+        if rule.where.reads_memory:
+            raise SetupError(
+                f"{rule.where}: tracee memory is looked at before the call, {mechanism} has no such"
+                " stop",
+                hint="use mechanism auto",
+            )
     plan = replace(
         draft,
         rules=tuple(_by_event(rule) if rule.decision == _EXIT_ONLY else rule for rule in rules),
@@ -76,12 +82,15 @@ def _with_exit_events(plan: Plan, *, attaches: bool) -> Choice:
     """Let the exit_only() rules stop by exit events, if there are any to be had."""
     rules: list[Rule] = []
     executing = SyscallMask.parse("execve,execveat")
+    looked_at = SyscallMask.none()
     for rule in plan.rules:
-        if rule.decision != _EXIT_ONLY:
+        looked_at |= rule.mask if rule.where.reads_memory else SyscallMask.none()
+        if rule.decision != _EXIT_ONLY or rule.mask & looked_at:
+            # What arguments point to is looked at before the call, or never.
             rules.append(rule)
             continue
         rest = rule
-        if not attaches and all(one.holds(0) for one in rule.where.results):
+        if not attaches and rule.where.tells(0):
             # Of an execve that succeeds nothing is left to tell at its exit but the result.
             rest = replace(rule, mask=rule.mask - executing)
             if rest != rule:
@@ -97,6 +106,10 @@ def _with_exit_events(plan: Plan, *, attaches: bool) -> Choice:
     except UnsupportedKernel as error:
         note = f"calls that are exit_only() stop twice, and the first is not told: {error}"
         return Choice(replace(plan, notes=(note,)))
+
+
+def _stops_at_exit_alone(rule: Rule) -> bool:
+    return rule.decision == _EXIT_ONLY and not rule.where.reads_memory
 
 
 def _by_event(rule: Rule) -> Rule:

@@ -6,25 +6,24 @@ goes into the filter; of the others, the filter only names the rule, in SECCOMP_
 
 from __future__ import annotations
 
-import itertools
-import operator
-from collections.abc import Callable, Iterator, Mapping
+import bisect
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol, TypeAlias
 
 import bpf
 from accel.abi import Abi
-from accel.arguments import Condition, Conditions
-from accel.call import Call
+from accel.arguments import Conditions
+from accel.call import Call, Memory
 from accel.decision import Decision
 from accel.errors import FilterError, MaskError, UnsupportedKernel
+from accel.expressions import Facts
+from accel.lowering import ANY, MAX_ALTERNATIVES, NOTHING_CHECKED, Lowered, lower, lower_results
 from accel.mask import SyscallMask
-from accel.roles import Argument, signature
-from accel.scalars import bits, is_signed, value_of
 from accel.stops import SyscallEntryStop
-from bpf.value import frozen
+from bpf.value import frozen, replace
 
-__all__ = ["Compiled", "EntryHandler", "Plan", "Rule"]
+__all__ = ["Compiled", "EntryHandler", "Plan", "Rule", "check"]
 
 EntryHandler: TypeAlias = Callable[[SyscallEntryStop], Decision | None]
 
@@ -45,14 +44,17 @@ _NUMBERS: Final = 1024
 
 _ABIS: Final = {Abi.X86_64: bpf.Arch.X86_64, Abi.I386: bpf.Arch.I386}
 
-_COMPARE: Final[Mapping[str, Callable[[int, int], bool]]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
+#: Instructions for a comparison, at most, and for all numbers of both tables. Where the sum is far
+#: from the limit nobody needs to try whether the filter fits.
+_COMPARISON: Final = 7
+_NUMBERS_ALONE: Final = 2900
+_LIMIT: Final = 4096
+
+
+#: Why a rule is judged at a stop.
+_NO_ROOM: Final = f"the filter, of {_LIMIT} instructions, has no room for its conditions"
+_TOO_MANY: Final = f"its conditions have more than {MAX_ALTERNATIVES} alternatives, or exceptions"
+_MEMORY: Final = "it looks at tracee memory, which no filter can read"
 
 
 class Compiled(Protocol):
@@ -84,29 +86,52 @@ class Rule:
     recorded: bool = False
     #: Whether its calls stop at their exit by an exit event, which needs no filter.
     by_event: bool = False
+    #: Why calls that it may match stop, to be judged there; empty if the filter judges them.
+    judged: str = ""
+
+    @property
+    def silent(self) -> Decision | None:
+        """What the filter can answer on its own, so that nobody hears of the call; None if not."""
+        decision = self.decision
+        if self.by_event:
+            return Decision.allow()
+        if decision is None or (decision.start and self.observed) or not decision.is_plain:
+            return None
+        if decision.call and not decision.exit:
+            return Decision.allow()
+        errno = decision.constant_errno
+        return None if errno is None else Decision.nullify(errno)
 
     @property
     def action(self) -> bpf.Action | None:
         """The filter's own answer, where it can give it; None if the call must stop."""
-        decision = self.decision
-        if self.by_event:
-            return bpf.Action.allow()
-        if decision is None:
+        silent = None if self.judged else self.silent
+        if silent is None:
             return None
-        if decision.start and self.observed:
-            return None
-        if not decision.is_plain:
-            return None
-        if decision.call and not decision.exit:
-            return bpf.Action.allow()
-        errno = decision.constant_errno
-        return None if errno is None else bpf.Action.errno(errno)
+        return bpf.Action.allow() if silent.call else bpf.Action.errno(-(silent.value or 0))
 
-    def holds(self, call: Call) -> bool:
-        """Evaluate mask and conditions, where no filter has."""
-        return (call.abi, call.number) in self.mask and all(
-            _holds(condition, call) for condition in self.where.all
-        )
+    def judge(self, call: Call, memory: Memory | None = None) -> bool | None:
+        """Evaluate mask and conditions; None where ``memory`` is needed to tell, and not given.
+
+        Numbers that no table knows, and that the mask does not list, have no arguments to judge.
+        """
+        if (call.abi, call.number) not in self.mask:
+            return False
+        if not self.where.all:
+            return True
+        if self.mask.holds_unnamed and call.number not in call.abi.names:
+            return False
+        facts = Facts(call, memory)
+        judged = [one.judge(facts) for one in self.where.all]
+        return False if False in judged else None if None in judged else True
+
+    def lowered(self, abi: Abi, number: int) -> Lowered:
+        """Tell what the filter checks of its conditions, for one of its calls."""
+        if not self.where.all:
+            return ANY
+        if self.judged == _NO_ROOM:
+            return NOTHING_CHECKED
+        return lower(self.where.all, abi, number)
 
 
 @frozen
@@ -137,24 +162,42 @@ class Plan:
         decided: set[int] = set()
         for rule in self.rules:
             numbers = rule.mask.numbers(abi) - decided
-            if rule.mask.holds_unnamed:
+            if rule.mask.holds_unnamed and not rule.where.all:
                 numbers |= set(range(_NUMBERS)) - set(abi.names) - decided
             if not rule.where.all:
                 decided |= numbers
             if not rule.by_event:
                 continue
-            result = tuple(
-                bpf.ResultCondition(one.operator, one.value) for one in rule.where.results
-            )
-            # One that succeeds leaves no arguments, and is told as an event.
-            failing = (*result, bpf.ResultCondition("!=", 0))
-            for part, condition in ((numbers - executing, result), (numbers & executing, failing)):
-                for chosen, arguments in _by_conditions(rule, abi, part):
-                    yield bpf.ExitSelection(_ABIS[abi], chosen, condition, arguments)
+            for result in lower_results(rule.where.results):
+                # One that succeeds leaves no arguments, and is told as an event.
+                failing = (*result, bpf.ResultCondition("!=", 0))
+                parts = ((numbers - executing, result), (numbers & executing, failing))
+                for part, condition in parts:
+                    for chosen, arguments in _by_conditions(rule, abi, part):
+                        yield bpf.ExitSelection(_ABIS[abi], chosen, condition, arguments)
+
+    def fitted(self) -> Plan:
+        """Say of every rule whether a stop has to judge it; make room in the filter by that.
+
+        If the filter is too long, conditions leave it, the biggest first, until it fits: calls that
+        such a rule names then stop, and are judged by it and those behind it. Costs what compiling
+        does a dozen times, where there is no room, and next to nothing else.
+        """
+        plan = replace(self, rules=tuple(map(_explained, self.rules)))
+        sizes = {at: _size(rule) for at, rule in enumerate(plan.rules) if rule.where.all}
+        if sum(sizes.values()) * _COMPARISON + _NUMBERS_ALONE <= _LIMIT:
+            return plan
+        order = sorted(sizes, key=lambda at: (sizes[at], at), reverse=True)
+        count = bisect.bisect_left(
+            range(len(order)), True, key=lambda count: _fits(_moved(plan, order[:count]))
+        )
+        return _moved(plan, order[:count])
 
     def compile(self) -> bpf.Program:
         """Compile the filter; raise FilterError if it does not fit, MaskError if it is empty."""
         self.check()
+        if len(self.rules) > _WATCHED - _FIRST_RULE:
+            raise FilterError(f"{len(self.rules)} rules", hint="the filter has names for 21,502")
         try:
             return bpf.compile(
                 {arch: list(self._filter_rules(abi)) for abi, arch in _ABIS.items()},
@@ -172,8 +215,10 @@ class Plan:
         if not any(rule.mask for rule in self.rules):
             raise MaskError("no system call is selected", hint="name one: -e trace=openat")
 
-    def _action(self, index: int) -> bpf.Action:
-        return self.rules[index].action or bpf.Action.trace(self.ret_data_of(index))
+    def _action(self, index: int, *, is_exact: bool = True) -> bpf.Action:
+        """Choose what the filter returns where it finds a rule, or that the rule may match."""
+        action = self.rules[index].action if is_exact else None
+        return action or bpf.Action.trace(self.ret_data_of(index))
 
     def _default(self) -> bpf.Action:
         """Choose what unknown numbers get: ``all`` and complements select those, too."""
@@ -189,13 +234,18 @@ class Plan:
         decided = set(self.always.numbers(abi))
         for number in sorted(decided):
             yield bpf.Rule(number, bpf.Action.trace(_WATCHED))
+        unnamed = self._unnamed_numbers(abi)
         for index, rule in enumerate(self.rules):
             numbers = rule.mask.numbers(abi) - decided
-            action = self._action(index)
             if rule.where.all:
-                yield from _conditional_rules(rule, abi, numbers, action)
+                for found in self._conditional_rules(index, abi, numbers):
+                    if not found.conditions:
+                        decided.add(found.number)
+                    yield found
                 continue
+            numbers |= {number for number in unnamed - decided if (abi, number) in rule.mask}
             decided |= numbers
+            action = self._action(index)
             # Of ``all`` nothing is left to say: its action is the default.
             if action != default:
                 yield from (bpf.Rule(number, action) for number in sorted(numbers))
@@ -203,8 +253,24 @@ class Plan:
         for number in sorted(watched):
             yield bpf.Rule(number, bpf.Action.trace(_WATCHED))
         if default != bpf.Action.allow():
-            for number in sorted(set(abi.names) - decided - watched):
+            for number in sorted((unnamed | set(abi.names)) - decided - watched):
                 yield bpf.Rule(number, bpf.Action.allow())
+
+    def _unnamed_numbers(self, abi: Abi) -> set[int]:
+        """List the numbers without a name that some rule selects, or leaves out, by number."""
+        masks = (rule.mask for rule in self.rules)
+        listed = (~mask if mask.holds_unnamed else mask for mask in masks)
+        return set[int]().union(*(mask.numbers(abi) for mask in listed)) - set(abi.names)
+
+    def _conditional_rules(
+        self, index: int, abi: Abi, numbers: AbstractSet[int]
+    ) -> Iterator[bpf.Rule]:
+        """Write a rule with conditions: once for each alternative that they are lowered to."""
+        for number in sorted(numbers):
+            lowered = self.rules[index].lowered(abi, number)
+            action = self._action(index, is_exact=lowered.is_exact)
+            for conjunction in lowered.alternatives:
+                yield bpf.Rule(number, action, conjunction)
 
     def ret_data_of(self, index: int) -> int:
         """Tell by which RET_DATA the filter names a rule."""
@@ -219,118 +285,94 @@ class Plan:
         """Tell whether the filter stopped a call for what it is, and not for a rule."""
         return ret_data == _WATCHED
 
+    def notes_on_judging(self) -> Iterator[str]:
+        """Say which rules a stop has to judge, and why; and where that is a race."""
+        for index, rule in enumerate(self.rules):
+            if rule.judged or rule.where.reads_memory:
+                why = rule.judged or _MEMORY
+                yield f"{rule.where}: calls stop to be judged: {why}"
+            if rule.where.reads_memory and self._may_run(index):
+                yield (
+                    f"{rule.where}: a race where the call then runs: another thread can change the"
+                    " memory between the look and the call"
+                )
+
+    def _may_run(self, index: int) -> bool:
+        """Tell whether a call that a rule looks at may run, by it or by what is behind it."""
+        left = self.rules[index].mask
+        for rule in self.rules[index:]:
+            if left & rule.mask and (rule.decision is None or rule.decision.call):
+                return True
+            if not rule.where.all:
+                left -= rule.mask
+        return bool(left)
+
     def __str__(self) -> str:
         from accel.plan_table import table  # noqa: PLC0415 - only for who prints it
 
         return table(self)
 
     def match(self, call: Call) -> int | None:
-        """Find the first rule for a call that no filter has judged."""
+        """Find the first rule that a call, which no filter has judged, may fall under.
+
+        Its memory is not looked at: ``settle`` does.
+        """
         for index, rule in enumerate(self.rules):
-            if rule.holds(call):
+            if rule.judge(call) is not False:
+                return index
+        return None
+
+    def settle(self, first: int, call: Call, memory: Memory) -> int | None:
+        """Find the first rule that a call falls under, of ``first`` and those behind it."""
+        for index in range(first, len(self.rules)):
+            if self.rules[index].judge(call, memory):
                 return index
         return None
 
 
-def _conditional_rules(
-    rule: Rule, abi: Abi, numbers: AbstractSet[int], action: bpf.Action
-) -> Iterator[bpf.Rule]:
-    """Write a rule with conditions: once for each alternative that they are lowered to."""
-    for number in sorted(numbers):
-        lowered = [_lower(condition, abi, number) for condition in rule.where.all]
-        for alternative in itertools.product(*lowered):
-            yield bpf.Rule(number, action, tuple(itertools.chain(*alternative)))
+def _moved(plan: Plan, indices: list[int]) -> Plan:
+    """Take the conditions of some rules out of the filter."""
+    rules = list(plan.rules)
+    for index in indices:
+        rules[index] = replace(rules[index], judged=_NO_ROOM)
+    return replace(plan, rules=tuple(rules))
+
+
+def _fits(plan: Plan) -> bool:
+    try:
+        plan.compile()
+    except FilterError:
+        return False
+    return True
+
+
+def _explained(rule: Rule) -> Rule:
+    """Say why a rule has to be judged at a stop, if it has to."""
+    if rule.where.reads_memory:
+        return replace(rule, judged=_MEMORY)
+    if rule.where.all and not all(lower(rule.where.all, *call).is_exact for call in rule.mask):
+        return replace(rule, judged=_TOO_MANY)
+    return rule
+
+
+def _size(rule: Rule) -> int:
+    return sum(lower(rule.where.all, abi, number).size for abi, number in rule.mask)
 
 
 def _by_conditions(
     rule: Rule, abi: Abi, numbers: AbstractSet[int]
 ) -> Iterator[tuple[frozenset[int], tuple[bpf.Condition, ...]]]:
     """Divide calls by what the conditions on their arguments are lowered to."""
-    if not rule.where.all:
-        if numbers:
-            yield frozenset(numbers), ()
-        return
     found: dict[tuple[bpf.Condition, ...], set[int]] = {}
     for number in numbers:
-        lowered = [_lower(condition, abi, number) for condition in rule.where.all]
-        for alternative in itertools.product(*lowered):
-            found.setdefault(tuple(itertools.chain(*alternative)), set()).add(number)
+        for conjunction in rule.lowered(abi, number).alternatives:
+            found.setdefault(conjunction, set()).add(number)
     for conditions, members in found.items():
         yield frozenset(members), conditions
 
 
 def check(conditions: Conditions, mask: SyscallMask) -> None:
-    """Raise MaskError unless all calls of ``mask`` have the arguments, in the constants' width."""
-    for abi in _ABIS:
-        for number in mask.numbers(abi):
-            for condition in conditions.all:
-                argument = _argument(condition, abi, number)
-                width = _width(argument, abi)
-                if not -(1 << (width - 1)) <= condition.value < 1 << width:
-                    raise MaskError(
-                        f"{condition}: that argument of {abi.call_name(number)} has {width} bits",
-                        hint=f"compare it with a number of {width} bits",
-                    )
-
-
-def _position(condition: Condition, abi: Abi, number: int) -> int:
-    if isinstance(condition.argument, int):
-        return condition.argument
-    name = abi.call_name(number)
-    names = [argument.name for argument in signature(abi, name)]
-    if condition.argument not in names:
-        raise MaskError(
-            f"{name} has no argument {condition.argument!r}",
-            hint=f"it has {', '.join(names) or 'none'}; or use arg[0] to arg[5]",
-        )
-    return names.index(condition.argument)
-
-
-def _lower(condition: Condition, abi: Abi, number: int) -> list[tuple[bpf.Condition, ...]]:
-    """Turn a comparison into unsigned ones: any of the tuples, and in it all, must hold.
-
-    The filter compares unsigned words. Of a signed argument the upper half of the values is
-    negative: ``x < 5`` is "x is negative, or below 5", and ``x > 5`` "above 5, and not negative".
-    """
-    argument = _argument(condition, abi, number)
-    width = _width(argument, abi)
-    word = (1 << width) - 1
-    value = condition.value & word
-    index = _position(condition, abi, number)
-    if condition.mask is not None:
-        return [(bpf.Condition(index, condition.operator, value, condition.mask & word, width),)]
-    plain = bpf.Condition(index, condition.operator, value, None, width)
-    ordered = condition.operator not in ("==", "!=")
-    if not ordered or argument is None or not is_signed(argument):
-        return [(plain,)]
-    sign = 1 << (width - 1)
-    below = condition.operator.startswith("<")
-    if below == bool(value & sign):
-        # The words that fit lie on the value's own side of zero.
-        return [(plain, bpf.Condition(index, "==", sign if below else 0, sign, width))]
-    return [(plain,), (bpf.Condition(index, "==", sign if below else 0, sign, width),)]
-
-
-def _argument(condition: Condition, abi: Abi, number: int) -> Argument | None:
-    """Find the argument in the tables; None for a position that they do not describe."""
-    arguments = signature(abi, abi.call_name(number))
-    index = _position(condition, abi, number)
-    return arguments[index] if index < len(arguments) else None
-
-
-def _width(argument: Argument | None, abi: Abi) -> int:
-    """Choose between the two widths that a filter compares: 32 bits, also for shorts, or 64."""
-    return abi.bits if argument is None else max(32, bits(argument, abi))
-
-
-def _holds(condition: Condition, call: Call) -> bool:
-    argument = _argument(condition, call.abi, call.number)
-    register = call.arguments[_position(condition, call.abi, call.number)]
-    compare = _COMPARE[condition.operator]
-    if condition.mask is None and argument is not None and is_signed(argument):
-        # Both as the type has them: 0xFFFFFFFF is -1 to an int, however it was written.
-        constant = value_of(argument, call.abi, condition.value)
-        return compare(value_of(argument, call.abi, register), constant)
-    word = (1 << _width(argument, call.abi)) - 1
-    mask = word if condition.mask is None else condition.mask & word
-    return compare(register & mask, condition.value & word)
+    """Raise MaskError unless all calls of ``mask`` have what is asked of them."""
+    lower_results(conditions.results)
+    for abi, number in mask:
+        conditions.check(abi, number)

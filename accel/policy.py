@@ -11,6 +11,7 @@ from accel.decision import Answer, Decision
 from accel.errors import AccelError, HandlerError
 from accel.mask import SyscallMask
 from accel.plan import Compiled, Plan, Rule
+from accel.pointees import Look
 from accel.stops import SyscallEntryStop, SyscallExitStop
 from bpf.value import frozen
 
@@ -48,13 +49,21 @@ class HandlerPolicy:
         #: Whether somebody observes calls at all, and not only counts them.
         self.calls_observed = calls_observed
         self.handler_calls = 0
+        self._has_filter = plan.mechanism == "seccomp-trace"
         self._found: dict[tuple[Abi, int], Sequence[ExitRule]] = {}
         #: Find the rule that the filter named; without another frame, as every stop asks.
         self.rule_of = plan.rule_of
 
     def match(self, call: Call) -> int | None:
-        """Find the rule of a call that no filter has judged."""
+        """Find the rule that a call, which no filter has judged, may fall under."""
         return self.plan.match(call)
+
+    def settle(self, number: int, stop: SyscallEntryStop) -> int | None:
+        """Find the rule that a call falls under, from one that it may fall under; None if none."""
+        rule = self.plan.rules[number]
+        if not rule.judged and not rule.where.reads_memory:
+            return number
+        return self.plan.settle(number, stop.call, Look(stop.memory))
 
     def is_watched(self, ret_data: int) -> bool:
         """Tell whether the call stopped for what it is, and not for a rule."""
@@ -79,7 +88,8 @@ class HandlerPolicy:
             return None  # Python makes an exit-stop of what is none, or hides an entry.
         if rule.decision is not None and not rule.decision.is_plain:
             return None
-        if self.calls_observed and not rule.recorded:
+        is_looked_at = self.calls_observed and not rule.recorded
+        if is_looked_at or rule.judged or rule.where.reads_memory:
             return None
         if rule.handler is not None and rule.compiled is None:
             return None
@@ -97,7 +107,7 @@ class HandlerPolicy:
 
     def tells_exit(self, number: int, returned: int) -> bool:
         """Tell whether the exit of a call of a rule is to be told."""
-        return all(one.holds(returned) for one in self.plan.rules[number].where.results)
+        return self.plan.rules[number].where.tells(returned)
 
     def is_by_event(self, number: int) -> bool:
         """Tell whether the calls of a rule stop by an exit event."""
@@ -118,6 +128,8 @@ class HandlerPolicy:
     def decide(self, number: int, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop; return the decision and how many handlers ran."""
         rule = self.plan.rules[number]
+        if self._has_filter and rule.silent is not None:
+            return rule.silent, 0  # It stopped for another rule, or for what it is.
         if rule.handler is None:
             return rule.decision or self._default(stop, observed=rule.observed), 0
         self.handler_calls += 1

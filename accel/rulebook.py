@@ -160,7 +160,9 @@ class RuleBook:
         rules = [rule for rule in rules if rule.mask]
         draft = Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS), self._always)
         self._mechanisms = choose(draft, self.mechanism, attaches=self._attaches)
-        return self._mechanisms.plan
+        plan = self._mechanisms.plan
+        plan = plan.fitted() if plan.mechanism == "seccomp-trace" else plan
+        return replace(plan, notes=(*plan.notes, *plan.notes_on_judging()))
 
     @property
     def exit_events(self) -> ExitEvents | None:

@@ -1,17 +1,21 @@
 """How wide an argument is, and whether it is signed: what its C type says in its ABI.
 
 An int occupies a 64-bit register, but the kernel looks at its low half alone; the upper half is
-whatever the tracee left there (CVE-2019-7303: a filter that compared all of it was evaded).
+whatever the tracee left there (CVE-2019-7303: a filter that compared all of it was evaded). Of a
+short, as umode_t is, the kernel looks at 16 bits.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 from accel.abi import Abi
-from accel.roles import Argument, Role
+from accel.errors import MaskError
+from accel.roles import Argument, Role, signature
+from bpf.value import frozen
 
-__all__ = ["bits", "is_signed", "value_of"]
+__all__ = ["Scalar", "bits", "is_signed", "scalar", "value_of"]
 
 #: By-value types of 32 bits in every ABI; all others are as wide as a register.
 _WORD32: Final = frozenset(
@@ -23,6 +27,49 @@ _UNSIGNED: Final = frozenset(
     "u32 __u32 u64 __u64 uint32_t uint64_t size_t uid_t gid_t mode_t umode_t dev_t qid_t"
     " aio_context_t old_uid_t old_gid_t old_sigset_t cap_user_header_t cap_user_data_t".split()
 )
+
+
+@frozen
+class Scalar:
+    """Where an argument is, and what of its register is its value."""
+
+    #: 0 to 5.
+    position: int
+    #: How many low bits of the register the kernel looks at: 16, 32 or 64.
+    bits: int
+    is_signed: bool
+
+    @property
+    def word(self) -> int:
+        """The bits that the kernel looks at."""
+        return (1 << self.bits) - 1
+
+    def value(self, register: int) -> int:
+        """Interpret a raw register; a constant, too: 0xFFFFFFFF is -1 to an int."""
+        return _value(register, self.bits, self.is_signed)
+
+
+@functools.cache
+def scalar(abi: Abi, number: int, argument: str | int) -> Scalar:
+    """Find an argument of a call; raise MaskError if it has none of that name.
+
+    A position that the tables do not describe is unsigned, and as wide as a register.
+    """
+    name = abi.call_name(number)
+    arguments = signature(abi, name)
+    if isinstance(argument, int):
+        position = argument
+    else:
+        names = [one.name for one in arguments]
+        if argument not in names:
+            raise MaskError(
+                f"{name} has no argument {argument!r}",
+                hint=f"it has {', '.join(names) or 'none'}; or use arg[0] to arg[5]",
+            )
+        position = names.index(argument)
+    if position >= len(arguments):
+        return Scalar(position, abi.bits, is_signed=False)
+    return Scalar(position, bits(arguments[position], abi), is_signed(arguments[position]))
 
 
 def bits(argument: Argument, abi: Abi) -> int:
@@ -45,8 +92,9 @@ def is_signed(argument: Argument) -> bool:
 
 def value_of(argument: Argument, abi: Abi, register: int) -> int:
     """Interpret a raw register as the argument's type."""
-    width = bits(argument, abi)
+    return _value(register, bits(argument, abi), is_signed(argument))
+
+
+def _value(register: int, width: int, signed: bool) -> int:
     value = register & ((1 << width) - 1)
-    if is_signed(argument) and value >> (width - 1):
-        value -= 1 << width
-    return value
+    return value - (1 << width) if signed and value >> (width - 1) else value

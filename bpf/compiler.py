@@ -29,8 +29,10 @@ from bpf.condition import Condition
 from bpf.errors import CompileError
 from bpf.instruction import BPF_JEQ, BPF_JGE, BPF_JGT, BPF_MAXINSNS
 from bpf.libseccomp import switch
+from bpf.model import Model
 from bpf.program import Program
 from bpf.rule import Rule
+from bpf.self_check import confirm
 
 __all__ = ["compile"]
 
@@ -81,6 +83,7 @@ def compile(  # noqa: A001  as re.compile: always written bpf.compile
         raise CompileError(
             f"the filter needs {len(program)} instructions, the kernel accepts {BPF_MAXINSNS}"
         )
+    confirm(program, Model(rules, default, unknown_arch, x32))
     return program
 
 

@@ -173,7 +173,11 @@ def _tracer(
     failed = (result < 0) & (result >= _LEAST_RESULT) if options.failed else None
     if options.exit_only:
         tracer.decide(mask, Decision.exit_only(), where=failed)
-    elif failed and options.mechanism == "auto" and not (injections or _needs_entries(options)):
+    elif (
+        failed is not None
+        and options.mechanism == "auto"
+        and not (injections or _needs_entries(options))
+    ):
         tracer.decide(mask, Decision.exit_only(), where=failed)
         if not tracer.plan.exit_event:
             return make()

@@ -57,6 +57,14 @@ class Calls:
         counter.calls += 1
         counter.stops += 1
         tracee.returning = counter
+        settled = self._policy.settle(rule, stop)
+        # None: registers alone could not tell that no rule is about it.
+        return settled is None or self._decide(tracee, stop, counter, settled)
+
+    def _decide(
+        self, tracee: Tracee, stop: SyscallEntryStop, counter: CallCounter, rule: RuleNumber
+    ) -> bool:
+        call = stop.call
         decision, handlers = self._policy.decide(rule, stop)
         counter.handler_calls += handlers
         decision = _possible(decision, call)

@@ -21,7 +21,13 @@ class Policy(Protocol):
     """The answers: which rule a call falls under, and what that rule says."""
 
     def match(self, call: Call) -> RuleNumber | None:
-        """Find the rule of a call that no filter has judged; None if it is not selected."""
+        """Find the rule that a call, which no filter has judged, may fall under; None if none."""
+
+    def settle(self, rule: RuleNumber, stop: SyscallEntryStop) -> RuleNumber | None:
+        """Find the rule that a call does fall under, from one that it may; None if none.
+
+        Rules that ask for tracee memory can be judged here only.
+        """
 
     def rule_of(self, ret_data: int) -> RuleNumber | None:
         """Find the rule that the filter named in SECCOMP_RET_DATA; None if it is not a rule's."""

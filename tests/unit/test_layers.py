@@ -14,9 +14,10 @@ ROOT = Path(__file__).parents[2]
 #: modules that describe calls, masks, decisions and stops, and know of no process.
 VALUES = frozenset(
     "accel.abi accel.arguments accel.call accel.capabilities accel.class_index"
-    " accel.class_rules accel.classes accel.decision accel.errors accel.families accel.mask"
-    " accel.mask_grammar accel.posix_regex accel.records accel.results accel.role_rules"
-    " accel.roles accel.scalars accel.signatures accel.stops".split()
+    " accel.class_rules accel.classes accel.decision accel.errors accel.expressions accel.families"
+    " accel.mask accel.mask_grammar accel.pointees accel.posix_regex accel.records"
+    " accel.results accel.role_rules accel.roles accel.scalars accel.signatures accel.stops"
+    " accel.value_sets".split()
 )
 MAY_IMPORT = {
     "bpf.value": set(),
@@ -25,7 +26,8 @@ MAY_IMPORT = {
     "values": {"values"},
     "accel._kernel": {"accel._kernel"},
     "accel.decoding": {"values", "accel.decoding"},
-    "accel.plan": {"values", "bpf", "accel.plan_table"},
+    "accel.lowering": {"values", "bpf"},
+    "accel.plan": {"values", "bpf", "accel.lowering", "accel.plan_table"},
     "accel.plan_table": {"values", "accel.plan"},
     "accel.policy": {"values", "accel.plan"},
     "accel.tracee": {"values", "accel._kernel"},
