@@ -22,7 +22,7 @@ from accel.mask import SyscallMask
 from accel.roles import Argument, signature
 from accel.scalars import bits, is_signed, value_of
 from accel.stops import SyscallEntryStop
-from bpf.value import frozen
+from bpf.value import frozen, replace
 
 __all__ = ["Compiled", "EntryHandler", "Plan", "Rule"]
 
@@ -84,11 +84,15 @@ class Rule:
     recorded: bool = False
     #: Whether its calls stop at their exit by an exit event, which needs no filter.
     by_event: bool = False
+    #: What the filter answers, where no decision says it: a profile kills, or has calls logged.
+    enforced: bpf.Action | None = None
 
     @property
     def action(self) -> bpf.Action | None:
         """The filter's own answer, where it can give it; None if the call must stop."""
         decision = self.decision
+        if self.enforced is not None:
+            return self.enforced
         if self.by_event:
             return bpf.Action.allow()
         if decision is None:
@@ -122,6 +126,24 @@ class Plan:
     mechanism: str = "seccomp-trace"
     exit_event: str = ""
     notes: tuple[str, ...] = ()
+    #: What calls of an ABI without rules get (x32's, for one); None: they stop, and run.
+    foreign: bpf.Action | None = None
+    #: Whether accel is there to answer the stops that are its own, and no rule's.
+    is_traced: bool = True
+    #: Calls whose results somebody wants to see, if their rule lets them run.
+    inspected: SyscallMask = SyscallMask.none()
+    #: Of every rule, why its stops go to Python; "" where the loop answers them.
+    python: tuple[str, ...] = ()
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether a filter is installed, which answers what it can."""
+        return self.mechanism == "seccomp-trace"
+
+    def untraced(self) -> Plan:
+        """Leave out accel's own stops: a plan for who installs its filter without accel."""
+        nothing = SyscallMask.none()
+        return replace(self, watched=nothing, always=nothing, is_traced=False)
 
     def exit_selections(self) -> list[bpf.ExitSelection]:
         """List the calls that are to stop at their exit, for the kernel to select them.
@@ -153,12 +175,13 @@ class Plan:
     def compile(self) -> bpf.Program:
         """Compile the filter; raise FilterError if it does not fit, MaskError if it is empty."""
         self.check()
+        foreign = self.foreign or bpf.Action.trace(_UNKNOWN_ABI)
         try:
             return bpf.compile(
                 {arch: list(self._filter_rules(abi)) for abi, arch in _ABIS.items()},
                 default=self._default(),
-                unknown_arch=bpf.Action.trace(_UNKNOWN_ABI),
-                x32=bpf.Action.trace(_UNKNOWN_ABI),
+                unknown_arch=foreign,
+                x32=foreign,
             )
         except bpf.LibraryMissing as error:
             raise UnsupportedKernel(str(error)) from error
@@ -182,7 +205,8 @@ class Plan:
 
     def _filter_rules(self, abi: Abi) -> Iterator[bpf.Rule]:
         # Before all rules: it must stop even if they let it run. Of clone3 the flags are in memory.
-        yield bpf.Rule(abi.numbers["clone"], bpf.Action.trace(_WATCHED), (_CLONE_UNTRACED,))
+        if self.is_traced:
+            yield bpf.Rule(abi.numbers["clone"], bpf.Action.trace(_WATCHED), (_CLONE_UNTRACED,))
         default = self._default()
         decided = set(self.always.numbers(abi))
         for number in sorted(decided):
