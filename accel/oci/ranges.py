@@ -79,11 +79,16 @@ def _merged(ways: Iterable[Way]) -> list[Way]:
             else:
                 others.append(way)
         found = others + [
-            Way(action, tuple(sorted([*rest, (index, one)], key=_position)))
+            Way(action, tuple(sorted([*rest, *_placed(index, one)], key=_position)))
             for (action, rest), ranges in groups.items()
             for one in _touching(ranges)
         ]
     return found
+
+
+def _placed(index: int, one: Range) -> list[tuple[int, Range]]:
+    """Leave a range out that has every register."""
+    return [] if one.low == 0 and one.high == one.mask else [(index, one)]
 
 
 def _position(placed: tuple[int, Range]) -> int:
@@ -116,7 +121,8 @@ def _compared(index: int, ranges: Sequence[Range], register: int) -> list[Compar
         if only.low == 0:
             return [Comparison(index, "SCMP_CMP_LE", only.high)]
         if only.high == register:
-            return [Comparison(index, "SCMP_CMP_GE", only.low)]
+            # Not GE, which holds of every 32-bit register where ``low`` is 1 << 32.
+            return [Comparison(index, "SCMP_CMP_GT", only.low - 1)]
     return [
         Comparison(index, "SCMP_CMP_MASKED_EQ", value, mask)
         for mask, value in _in_all(list(_cubes(one)) for one in ranges)
@@ -167,6 +173,11 @@ def _low_cubes(one: Comparison) -> list[tuple[int, int, int]]:
     if one.mask is not None:
         # A mask that lies in the upper half alone compares nothing here.
         return [(one.index, one.mask & _LOW_WORD, one.value & _LOW_WORD)]
-    low = 0 if one.operator == "SCMP_CMP_LE" else one.value & _LOW_WORD
-    high = _LOW_WORD if one.operator == "SCMP_CMP_GE" else min(one.value, _LOW_WORD)
+    if one.value > _LOW_WORD:
+        return [(one.index, _WORD, one.value)]  # libseccomp compares its low word: never alike.
+    low, high = {
+        "SCMP_CMP_EQ": (one.value, one.value),
+        "SCMP_CMP_LE": (0, one.value),
+        "SCMP_CMP_GT": (one.value + 1, _LOW_WORD),
+    }[one.operator]
     return [(one.index, *cube) for cube in _cubes(Range(_LOW_WORD, low, high))]
