@@ -64,9 +64,7 @@ def test_halves_of_a_register_are_one_range() -> None:
     program = bpf.compile(
         {Arch.X86_64: rules}, default=Action.allow(), unknown_arch=Action.kill_process()
     )
-    [refused] = [
-        way for way in bpf.ways(program, Arch.X86_64, 7) if way.action == Action.errno(1)
-    ]
+    [refused] = [way for way in bpf.ways(program, Arch.X86_64, 7) if way.action == Action.errno(1)]
     assert refused == Way(Action.errno(1), ((0, Range(WORD, (5 << 32) | 6, (5 << 32) | 6)),))
     assert bpf.ways(program, Arch.X86_64, 8) == [Way(Action.allow())]
     assert bpf.ways(program, 0, 7) == [Way(Action.kill_process())]
