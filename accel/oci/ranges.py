@@ -20,8 +20,10 @@ __all__ = ["Comparison", "comparisons", "is_same_in_32_bits"]
 _WORD: Final = (1 << 64) - 1
 _LOW_WORD: Final = 0xFFFFFFFF
 #: Entries for one call, at most; a range takes 126 at the worst.
-_MOST: Final = 512
+_MOST: Final = 128
 
+#: Registers, 32 bits of each argument in one number, that under a mask are a value.
+_Cube: TypeAlias = tuple[int, int]
 #: What must hold besides one argument's ranges.
 _Rest: TypeAlias = tuple[bpf.Action, tuple[tuple[int, Range], ...]]
 
@@ -59,7 +61,12 @@ def is_same_in_32_bits(
     narrow: Iterable[tuple[bpf.Action, tuple[Comparison, ...]]],
 ) -> bool:
     """Tell whether entries say the same of registers of 32 bits; "no" may be too cautious."""
-    return _in_32_bits(wide) == _in_32_bits(narrow)
+    first, second = _in_32_bits(wide), _in_32_bits(narrow)
+    if first == second:
+        return True
+    return first.keys() == second.keys() and all(
+        _is_same(first[action], second[action]) for action in first
+    )
 
 
 # ----------------------------------------------------------------------------------------- ranges
@@ -160,12 +167,34 @@ def _cubes(one: Range, fixed: int = 0, value: int = 0) -> Iterator[tuple[int, in
 
 def _in_32_bits(
     entries: Iterable[tuple[bpf.Action, tuple[Comparison, ...]]],
-) -> frozenset[tuple[bpf.Action, tuple[tuple[int, int, int], ...]]]:
-    """Write entries as libseccomp reads them where registers have 32 bits, in one form."""
-    return frozenset(
-        (action, tuple(cube for cube in chosen if cube[1]))
-        for action, compared in entries
-        for chosen in itertools.product(*(_low_cubes(one) for one in compared))
+) -> dict[bpf.Action, set[_Cube]]:
+    """Write entries as libseccomp reads them where registers have 32 bits."""
+    found: dict[bpf.Action, set[_Cube]] = {}
+    for action, compared in entries:
+        for chosen in itertools.product(*(_low_cubes(one) for one in compared)):
+            mask = sum(part << 32 * index for index, part, _value in chosen)
+            value = sum(part << 32 * index for index, _mask, part in chosen)
+            found.setdefault(action, set()).add((mask, value))
+    return found
+
+
+def _is_same(first: set[_Cube], second: set[_Cube]) -> bool:
+    """Compare unions by how many registers they have, and how many of these in common.
+
+    That counts right only where no two of a union overlap.
+    """
+    sizes = [_size((cube,), (cube,)) for cube in (*first, *second)]
+    if _size(first, first) + _size(second, second) != sum(sizes):
+        return False
+    return _size(first, first) == _size(second, second) == _size(first, second)
+
+
+def _size(first: Iterable[_Cube], second: Iterable[_Cube]) -> int:
+    """Count what pairs of both have in common, of all that seven registers can hold."""
+    return sum(
+        1 << (7 * 32 - (mask | other).bit_count())
+        for (mask, value), (other, more) in itertools.product(first, second)
+        if (value ^ more) & mask & other == 0
     )
 
 
@@ -174,7 +203,7 @@ def _low_cubes(one: Comparison) -> list[tuple[int, int, int]]:
         # A mask that lies in the upper half alone compares nothing here.
         return [(one.index, one.mask & _LOW_WORD, one.value & _LOW_WORD)]
     if one.value > _LOW_WORD:
-        return [(one.index, _WORD, one.value)]  # libseccomp compares its low word: never alike.
+        return [(6, _LOW_WORD, one.value)]  # libseccomp compares its low word: never alike.
     low, high = {
         "SCMP_CMP_EQ": (one.value, one.value),
         "SCMP_CMP_LE": (0, one.value),
