@@ -16,7 +16,7 @@ DEBIAN_PYTHON := $(shell /usr/bin/python3 -c 'import sys; print("%d.%d" % sys.ve
 # Programs that nobody here wrote, to be traced; and strace, to compare with.
 TEST_PACKAGES := strace gcc gcc-multilib libc6-dev git make tar sqlite3 perl findutils \
                  busybox-static python3 libpython$(DEBIAN_PYTHON)-testsuite procps util-linux \
-                 python3-bpfcc linux-headers-amd64
+                 python3-bpfcc linux-headers-amd64 bubblewrap
 
 .PHONY: demo test lint packages bench clean
 

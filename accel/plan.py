@@ -88,6 +88,8 @@ class Rule:
     by_event: bool = False
     #: Why calls that it may match stop, to be judged there; empty if the filter judges them.
     judged: str = ""
+    #: What the filter answers, where no decision says it: a profile kills, or has calls logged.
+    enforced: bpf.Action | None = None
 
     @property
     def silent(self) -> Decision | None:
@@ -105,6 +107,8 @@ class Rule:
     @property
     def action(self) -> bpf.Action | None:
         """The filter's own answer, where it can give it; None if the call must stop."""
+        if self.enforced is not None:
+            return self.enforced
         silent = None if self.judged else self.silent
         if silent is None:
             return None
@@ -149,6 +153,24 @@ class Plan:
     mechanism: str = "seccomp-trace"
     exit_event: str = ""
     notes: tuple[str, ...] = ()
+    #: What calls of an ABI without rules get (x32's, for one); None: they stop, and run.
+    foreign: bpf.Action | None = None
+    #: Whether accel is there to answer the stops that are its own, and no rule's.
+    is_traced: bool = True
+    #: Calls whose results somebody wants to see, if their rule lets them run.
+    inspected: SyscallMask = SyscallMask.none()
+    #: Of every rule, why its stops go to Python; "" where the loop answers them.
+    python: tuple[str, ...] = ()
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether a filter is installed, which answers what it can."""
+        return self.mechanism == "seccomp-trace"
+
+    def untraced(self) -> Plan:
+        """Leave out accel's own stops: a plan for who installs its filter without accel."""
+        nothing = SyscallMask.none()
+        return replace(self, watched=nothing, always=nothing, is_traced=False)
 
     def exit_selections(self) -> list[bpf.ExitSelection]:
         """List the calls that are to stop at their exit, for the kernel to select them.
@@ -198,12 +220,13 @@ class Plan:
         self.check()
         if len(self.rules) > _WATCHED - _FIRST_RULE:
             raise FilterError(f"{len(self.rules)} rules", hint="the filter has names for 21,502")
+        foreign = self.foreign or bpf.Action.trace(_UNKNOWN_ABI)
         try:
             return bpf.compile(
                 {arch: list(self._filter_rules(abi)) for abi, arch in _ABIS.items()},
                 default=self._default(),
-                unknown_arch=bpf.Action.trace(_UNKNOWN_ABI),
-                x32=bpf.Action.trace(_UNKNOWN_ABI),
+                unknown_arch=foreign,
+                x32=foreign,
             )
         except bpf.LibraryMissing as error:
             raise UnsupportedKernel(str(error)) from error
@@ -227,13 +250,18 @@ class Plan:
                 return self._action(index)
         return bpf.Action.allow()
 
+    def _always_stopping(self, abi: Abi) -> Iterator[bpf.Rule]:
+        """Write what comes before all rules, as it must stop even if they let it run."""
+        if self.is_traced:
+            # Of clone3 the flags are in memory.
+            yield bpf.Rule(abi.numbers["clone"], bpf.Action.trace(_WATCHED), (_CLONE_UNTRACED,))
+        for number in sorted(self.always.numbers(abi)):
+            yield bpf.Rule(number, bpf.Action.trace(_WATCHED))
+
     def _filter_rules(self, abi: Abi) -> Iterator[bpf.Rule]:
-        # Before all rules: it must stop even if they let it run. Of clone3 the flags are in memory.
-        yield bpf.Rule(abi.numbers["clone"], bpf.Action.trace(_WATCHED), (_CLONE_UNTRACED,))
+        yield from self._always_stopping(abi)
         default = self._default()
         decided = set(self.always.numbers(abi))
-        for number in sorted(decided):
-            yield bpf.Rule(number, bpf.Action.trace(_WATCHED))
         unnamed = self._unnamed_numbers(abi)
         for index, rule in enumerate(self.rules):
             numbers = rule.mask.numbers(abi) - decided

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call
@@ -16,6 +16,9 @@ from accel.stops import SyscallEntryStop, SyscallExitStop
 from bpf.value import frozen
 
 __all__ = ["ExitHandler", "ExitRule", "HandlerPolicy"]
+
+#: Mechanisms whose stops tell no rule, so that the loop knows no answer.
+_WITHOUT_LOOP: Final = ("ptrace-syscall", "sysemu")
 
 #: Sees a result; returns the one to put in its place, or None to keep it.
 ExitHandler: TypeAlias = Callable[[SyscallExitStop], int | None]
@@ -81,21 +84,47 @@ class HandlerPolicy:
                 decided |= rule.mask
         return answers
 
+    def reasons_for_python(self) -> tuple[str, ...]:
+        """Say of every rule why its stops go to Python; "" where the loop answers them."""
+        reasons = []
+        decided = SyscallMask.none()
+        for rule in self.plan.rules:
+            reasons.append(self._needs_python(rule, rule.mask - decided))
+            if not rule.where.all:
+                decided |= rule.mask
+        if self.plan.mechanism in _WITHOUT_LOOP:
+            reasons = [f"every stop of {self.plan.mechanism} goes to Python" for _ in reasons]
+        return tuple(reasons)
+
+    def _needs_python(self, rule: Rule, mask: SyscallMask) -> str:
+        """Say why Python answers the calls of ``mask`` under a rule; "" if the loop can."""
+        exits = [one for one in self.exit_rules if mask & one.mask]
+        if rule.judged or rule.where.reads_memory:
+            reason = "Python judges its conditions"
+        elif rule.decision is not None and not rule.decision.start and not rule.by_event:
+            reason = "Python hides its entry" if rule.decision.call else "Python answers it"
+        elif rule.decision is not None and not rule.decision.is_plain:
+            reason = "Python signals, or delays"
+        elif rule.handler is not None and rule.compiled is None:
+            reason = "its handler is not compiled (jit=True)"
+        elif any(one.compiled is None for one in exits):
+            reason = "its results go to a handler that is not compiled (jit=True)"
+        elif len(exits) > 1 or any(mask - one.mask for one in exits):
+            reason = "no single function sees all its results"
+        elif self.calls_observed and not rule.recorded:
+            reason = "Python looks at its stops"
+        elif rule.by_event and rule.where.all:
+            reason = "Python compares its arguments"
+        else:
+            reason = ""
+        return reason
+
     def _loop_answer(self, index: int, rule: Rule, mask: SyscallMask) -> Answer | None:
         """Make the loop's answer to the calls of ``mask`` under a rule; None if it has none."""
+        if self._needs_python(rule, mask):
+            return None
         exits = [one for one in self.exit_rules if mask & one.mask]
-        if rule.decision is not None and not rule.decision.start and not rule.by_event:
-            return None  # Python makes an exit-stop of what is none, or hides an entry.
-        if rule.decision is not None and not rule.decision.is_plain:
-            return None
-        is_looked_at = self.calls_observed and not rule.recorded
-        if is_looked_at or rule.judged or rule.where.reads_memory:
-            return None
-        if rule.handler is not None and rule.compiled is None:
-            return None
         leaving = exits[0].compiled if exits else None
-        if exits and (leaving is None or len(exits) > 1 or mask - exits[0].mask):
-            return None  # One function, or none, sees all results of a rule.
         entering = rule.compiled
         wanted = bool(exits) or (rule.observed and self.exits_observed)
         return Answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno as _errno
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
@@ -26,6 +27,7 @@ from bpf.value import replace
 
 if TYPE_CHECKING:
     from accel.jit import JitHandler
+    from accel.oci.profile import FilterRule, Profile
 
 __all__ = ["RuleBook", "WhenFull", "compiled_handler", "mask_of"]
 
@@ -66,6 +68,8 @@ class RuleBook:
         self._exits_observed = False
         self._captures_strings = False
         self._drops = False
+        #: What a profile gives to calls of an ABI without rules.
+        self._foreign: bpf.Action | None = None
 
     # ------------------------------------------------------------------------- what is asked for
 
@@ -98,10 +102,44 @@ class RuleBook:
                 f"{conditions}: before a call there is no result",
                 hint="such a condition goes with Decision.exit_only()",
             )
+        for part, observed in self._by_observed(selected):
+            self._rules.append(Rule(part, decision, handler, conditions, observed, compiled))
+
+    def enforce(self, profile: Profile) -> None:
+        """Add the rules of a profile; raise SetupError where no filter would keep them."""
+        if self._attaches or self.mechanism not in ("auto", "seccomp-trace"):
+            where = "in a running process" if self._attaches else f"by {self.mechanism}"
+            raise SetupError(
+                f"a profile is kept by a filter, and none is installed {where}",
+                hint="run a command, with mechanism auto or seccomp-trace",
+            )
+        self.close()
+        self._foreign = profile.foreign
+        for one in profile.rules:
+            conditions = Conditions.of(one.where)
+            check(conditions, one.mask)
+            is_allowed = one.action == bpf.Action.allow()
+            parts = self._by_observed(one.mask) if is_allowed else [(one.mask, False)]
+            for part, observed in parts:
+                self._rules.append(_enforced(Rule(part, None, None, conditions, observed), one))
+
+    def check_profile(self) -> None:
+        """Raise SetupError if a profile does not let the command be executed."""
+        if self._foreign is None:
+            return
+        execve = bpf.SeccompData(Abi.X86_64.numbers["execve"], Abi.X86_64.audit_arch)
+        answer = bpf.evaluate(self.program, execve)
+        if answer.precedence < bpf.Action.trace(0).precedence:
+            raise SetupError(
+                f"the profile answers execve with {answer}: no command can start",
+                hint="let it allow execve",
+            )
+
+    def _by_observed(self, selected: SyscallMask) -> list[tuple[SyscallMask, bool]]:
+        """Tell the calls that the user observes from the others."""
         seen = selected & self.mask if self.mask is not None else SyscallMask.none()
-        for part, observed in ((seen, True), (selected - seen, False)):
-            if part:
-                self._rules.append(Rule(part, decision, handler, conditions, observed, compiled))
+        parts = ((seen, True), (selected - seen, False))
+        return [(part, observed) for part, observed in parts if part]
 
     def add_exit(
         self, mask: SyscallMask | str, handler: ExitHandler, compiled: Compiled | None = None
@@ -123,6 +161,7 @@ class RuleBook:
 
     def record(self, sink: Sink, *, exits: bool, strings: bool, when_full: WhenFull) -> None:
         """Let ``sink`` have the records of all calls that stop."""
+        self.close()
         if when_full not in get_args(WhenFull):
             raise SetupError(f"when_full is {when_full!r}", hint="use 'wait' or 'drop'")
         self._sinks.append(sink)
@@ -158,11 +197,27 @@ class RuleBook:
         if self.mask is not None:
             rules += self._parts(Rule(self.mask - _decided(rules), observed=True))
         rules = [rule for rule in rules if rule.mask]
-        draft = Plan(tuple(rules), SyscallMask.parse(_BLIND_SPOTS), self._always)
+        draft = Plan(
+            tuple(rules),
+            SyscallMask.parse(_BLIND_SPOTS),
+            self._always,
+            foreign=self._foreign,
+            inspected=self._inspected(),
+        )
         self._mechanisms = choose(draft, self.mechanism, attaches=self._attaches)
         plan = self._mechanisms.plan
         plan = plan.fitted() if plan.mechanism == "seccomp-trace" else plan
-        return replace(plan, notes=(*plan.notes, *plan.notes_on_judging()))
+        plan = replace(plan, notes=(*plan.notes, *plan.notes_on_judging()))
+        return replace(plan, python=self.policy(plan).reasons_for_python())
+
+    def _inspected(self) -> SyscallMask:
+        """Select the calls whose results somebody wants to see."""
+        inspected = SyscallMask.none()
+        if self._exits_observed and self.mask is not None:
+            inspected |= self.mask
+        for one in self._exit_rules:
+            inspected |= one.mask
+        return inspected
 
     @property
     def exit_events(self) -> ExitEvents | None:
@@ -229,6 +284,22 @@ class RuleBook:
         """Tell those who want to hear of no call."""
         for observer in self._event_observers:
             observer(stop)
+
+
+def _enforced(rule: Rule, one: FilterRule) -> Rule:
+    """Give a rule the answer of a profile.
+
+    A call that is allowed and observed stops. Where the filter answers with what no decision says,
+    the decision is for calls that stop before it is asked: it refuses what is not to run.
+    """
+    action = one.action
+    if action == bpf.Action.allow():
+        return rule if rule.observed else replace(rule, decision=Decision.allow())
+    if action.value - action.data == bpf.Action.errno(0).value:
+        return replace(rule, decision=Decision.nullify(action.data))
+    runs = action == bpf.Action.log()
+    decision = Decision.allow() if runs else Decision.nullify(_errno.ENOSYS)
+    return replace(rule, decision=decision, enforced=action)
 
 
 def _decided(rules: Iterable[Rule]) -> SyscallMask:

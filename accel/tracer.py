@@ -39,6 +39,7 @@ from accel.tracing_thread import TracingThread
 from bpf.value import replace
 
 if TYPE_CHECKING:
+    from accel.oci.profile import Profile
     from accel.snapshots import Snapshots
     from accel.writers import ArraySink
 
@@ -158,6 +159,16 @@ class Tracer:
         """
         self._not_started()
         self._book.add(mask, where, decision=decision)
+
+    def enforce(self, profile: Profile) -> None:
+        """Put the command under a container's seccomp profile, see ``accel.oci``.
+
+        The filter keeps it, at no stop; of the calls that it allows, those of the Tracer's ``mask``
+        are observed. Rules that were added before decide first. Raise SetupError where no filter is
+        installed, MaskError for a condition that does not fit its call.
+        """
+        self._not_started()
+        self._book.enforce(profile)
 
     def on_entry(
         self,
@@ -296,6 +307,7 @@ class Tracer:
         plan = self.plan
         if plan.mechanism == "seccomp-trace":
             _ = self.program
+        self._book.check_profile()
 
     def start(self) -> Self:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
@@ -318,6 +330,7 @@ class Tracer:
         """Make the loop, which from now on closes what the plan holds."""
         plan = self.plan
         plan.check()
+        self._book.check_profile()
         self._policy = self._book.policy(plan)
         self._recorder = self._book.recorder()
         return _LOOPS[plan.mechanism](

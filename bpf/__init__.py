@@ -32,6 +32,7 @@ from bpf.instruction import Instruction
 from bpf.program import Program
 from bpf.rule import Rule
 from bpf.verifier import verify
+from bpf.ways import Range, Way, entry, ways
 
 __all__ = [
     "Action",
@@ -46,14 +47,18 @@ __all__ = [
     "LibraryMissing",
     "ProbesUnavailable",
     "Program",
+    "Range",
     "ResultCondition",
     "Rule",
     "SeccompData",
+    "Way",
     "compile",
     "disassemble",
+    "entry",
     "evaluate",
     "install",
     "is_constant_allow",
     "needs_no_new_privs",
     "verify",
+    "ways",
 ]

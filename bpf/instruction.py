@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from bpf.action import Action
 from bpf.value import frozen
 
 # Instruction classes, <linux/bpf_common.h>.
@@ -92,6 +93,11 @@ class Instruction:
         )
         if not fits:
             raise ValueError(f"{self} does not fit in struct sock_filter")
+
+    @property
+    def action(self) -> Action | None:
+        """The constant that it returns; None if it is no such return."""
+        return Action(self.k) if self.code == BPF_RET | BPF_K else None
 
     def __bytes__(self) -> bytes:
         return _SOCK_FILTER.pack(self.code, self.jt, self.jf, self.k)

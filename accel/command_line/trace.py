@@ -28,8 +28,9 @@ from accel.writers import Selection
 
 if TYPE_CHECKING:
     from accel.injection import Injection
+    from accel.oci import Profile
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["Prepared", "add_arguments", "prepare", "run"]
 
 #: What -P looks at when no calls are named: those that take a path or a descriptor.
 _PATH_CALLS = "%file,%desc"
@@ -48,6 +49,8 @@ _VALUES = (
      " with --exit-only or -Z"),
     ("-s", "string_limit", "N", int, "show at most N bytes of a string (default: 32)"),
     ("--mechanism", "mechanism", "M", str, "auto, seccomp-trace, exit-event, ptrace-syscall, ..."),
+    ("--rules", "rules", "FILE", str, "run under a container's seccomp profile, in JSON; traced are"
+     " then only calls that -e names, if it allows them"),
     ("--placement", "placement", "P", str, "auto: on one CPU while stops are many; same-cpu; none"),
 )  # fmt: skip
 #: Options that may be given several times: (option, name, value, help).
@@ -108,11 +111,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     _check(parser, options, command)
-    expressions = _parse(options.expressions)
-    mask = expressions.mask
-    if mask is None:
-        mask = SyscallMask.parse(_PATH_CALLS) if options.paths else SyscallMask.all()
-    tracer = _tracer(options, command, mask, expressions.injections)
+    tracer, expressions = prepare(options, command)
     if options.dump_filter:
         print(tracer.program)
         return 0
@@ -148,13 +147,42 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     return _status(tracer, interrupted, lost=lost)
 
 
+class Prepared(NamedTuple):
+    """A Tracer with the rules that the options ask for, and what its -e options say."""
+
+    tracer: Tracer
+    expressions: _Expressions
+
+
+def prepare(options: argparse.Namespace, command: list[str]) -> Prepared:
+    """Make the Tracer that the options describe; start nothing. Raise SetupError."""
+    expressions = _parse(options.expressions)
+    mask = expressions.mask
+    if mask is None and options.paths:
+        mask = SyscallMask.parse(_PATH_CALLS)
+    elif mask is None and not options.rules:
+        mask = SyscallMask.all()
+    return Prepared(_tracer(options, command, mask, expressions.injections), expressions)
+
+
+def _profile(path: str) -> Profile:
+    """Read a container's seccomp profile; say what of it has no effect."""
+    from accel import oci  # noqa: PLC0415 - only for this option
+
+    profile = oci.load(path)
+    for note in profile.notes:
+        say(f"{path}: {note}")
+    return profile
+
+
 def _tracer(
     options: argparse.Namespace,
     command: list[str],
-    mask: SyscallMask,
+    mask: SyscallMask | None,
     injections: tuple[Injection, ...],
 ) -> Tracer:
     """Make the Tracer; for failing calls alone, one that stops at nothing else if it can."""
+    profile = _profile(options.rules) if options.rules else None
 
     def make() -> Tracer:
         tracer = Tracer(
@@ -167,10 +195,14 @@ def _tracer(
         )
         if injections:
             _inject(tracer, injections, options.paths)
+        if profile is not None:
+            tracer.enforce(profile)
         return tracer
 
     tracer = make()
     failed = (result < 0) & (result >= _LEAST_RESULT) if options.failed else None
+    if profile is not None or mask is None:
+        return tracer
     if options.exit_only:
         tracer.decide(mask, Decision.exit_only(), where=failed)
     elif (
@@ -217,6 +249,8 @@ def _check(
         parser.error(f"--mechanism {options.mechanism} installs no filter: leave --dump-filter out")
     if options.json and options.count:
         parser.error("-c prints a table, --json prints calls: use -C for both")
+    if options.rules and options.exit_only:
+        parser.error("--rules decides before calls: leave --exit-only out")
     if options.string_limit < 0:
         parser.error("-s takes a number of bytes, 0 or more")
     if options.dump_filter and not command:

@@ -29,6 +29,8 @@ MAY_IMPORT = {
     "accel.lowering": {"values", "bpf"},
     "accel.plan": {"values", "bpf", "accel.lowering", "accel.plan_table"},
     "accel.plan_table": {"values", "accel.plan"},
+    "accel.plan_listing": {"values", "bpf", "accel.plan", "accel.plan_table"},
+    "accel.oci": {"values", "bpf", "accel.decoding", "accel.oci"},
     "accel.policy": {"values", "accel.plan"},
     "accel.tracee": {"values", "accel._kernel"},
     "accel.launch": {"values", "accel._kernel", "bpf"},
@@ -49,12 +51,12 @@ MAY_IMPORT = {
     "accel.mechanism_choice": {"values", "bpf", "accel.plan", "accel.mechanisms"},
     "accel.rulebook": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
-        "accel.mechanism_choice",
+        "accel.mechanism_choice", "accel.oci",
     },
     "accel.tracer": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
         "accel.tracing_thread", "accel.capture", "accel.snapshots", "accel.rulebook",
-        "accel.writers",
+        "accel.writers", "accel.oci",
     },
     "accel.injection_grammar": {"values", "accel.decoding"},
     "accel.injection": {"values", "accel.decoding", "accel.injection_grammar"},
@@ -63,7 +65,8 @@ MAY_IMPORT = {
     "accel.writers": {"values", "accel.decoding", "accel.writers"},
     "accel.command_line": {
         "values", "accel", "accel.tracer", "accel.writers", "accel.decoding", "accel.doctor",
-        "accel.injection", "accel.injection_rules", "accel.command_line",
+        "accel.injection", "accel.injection_rules", "accel.command_line", "accel.oci",
+        "accel.plan_table", "accel.plan_listing",
     },
     "accel.__main__": {"accel.command_line"},
     "bench": {"values", "accel", "accel.tracer", "accel.writers", "bench"},
