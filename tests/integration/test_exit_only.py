@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from accel._kernel import tracefs
 from accel.errors import MaskError, SetupError, UnsupportedKernel
 from accel.mechanisms import PerfExitEvents
 from accel.records import ALONE
-from bench.audit import AuditUnavailable, KernelStopCount
+from bench.audit import KernelStopCount
 from tests.integration.strace_comparison import (
     ACCEL,
     STRACE,
@@ -40,17 +40,6 @@ from tests.support import compiled, require, require_program
 
 MECHANISMS = ("exit-event:perf", "exit-event:ebpf")
 FAILING = (result < 0) & (result >= -4095)
-
-
-@pytest.fixture
-def count() -> Iterator[KernelStopCount]:
-    """The kernel's count of stops, from here to the end of the test."""
-    with ExitStack() as stack:
-        try:
-            counter = stack.enter_context(KernelStopCount())
-        except AuditUnavailable as error:
-            require(condition=False, reason=str(error))
-        yield counter
 
 
 # ------------------------------------------------------------------------- against strace

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,17 +18,6 @@ from tests.support import compiled, require, require_program
 
 CALLS = 1234
 INSTANCES = Path("/sys/kernel/tracing/instances")
-
-
-@pytest.fixture
-def count() -> Iterator[KernelStopCount]:
-    """The kernel's count, from here to the end of the test."""
-    with ExitStack() as stack:
-        try:
-            counter = stack.enter_context(KernelStopCount())
-        except AuditUnavailable as error:
-            require(condition=False, reason=str(error))
-        yield counter
 
 
 def skip_exit(tracer: Tracer) -> None:
