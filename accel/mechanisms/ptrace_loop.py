@@ -143,6 +143,9 @@ class PtraceLoop(abc.ABC):
         self._ending = True
         self._delays.end()
         self.placement.release()
+        for tid in [tid for tid in self.tracees if _is_reaped(tid)]:
+            # By its parent, in another thread of this process: wait will never tell of it.
+            self._forget(tid)
         if self.is_attached:
             for tid in self.tracees:
                 # Only those that have not stopped already need to be interrupted.
@@ -429,7 +432,7 @@ class PtraceLoop(abc.ABC):
     def _event_of(self, tracee: Tracee, event: str, message: int = 0) -> None:
         self._observe(EventStop(tracee.tid, tracee.pid, event, message, time_ns=monotonic_ns()))
 
-    def _ended(self, tid: int, status: int) -> None:
+    def _forget(self, tid: int) -> Tracee | None:
         self.tables.withhold(tid)
         self._delays.forget(tid)
         self.placement.ended(tid)
@@ -437,6 +440,10 @@ class PtraceLoop(abc.ABC):
             self._exit_stops.ended(tid)
         tracee = self.tracees.pop(tid, None)
         self.tables.control.view[TRACEES] = len(self.tracees)
+        return tracee
+
+    def _ended(self, tid: int, status: int) -> None:
+        tracee = self._forget(tid)
         if tid == self.root:
             self.status = status
         if tracee is None:
@@ -450,6 +457,17 @@ class PtraceLoop(abc.ABC):
             self._observe(Killed(tid, tracee.pid, os.WTERMSIG(status), core, now))
         else:
             self._observe(Exited(tid, tracee.pid, os.WEXITSTATUS(status), now))
+
+
+def _is_reaped(tid: int) -> bool:
+    """Tell whether a thread is not even a zombie any more."""
+    try:
+        os.kill(tid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # It has another user now.
+    return False
 
 
 def _ignore(_stop: Stop, /) -> None:

@@ -14,6 +14,10 @@ from contextlib import contextmanager
 import pytest
 
 from accel import Decision, Tracer
+from accel.mechanisms import SeccompTrace
+from accel.plan import Plan
+from accel.policy import HandlerPolicy
+from accel.tracee import Tracee
 from tests.support import compiled
 
 THREADS = 8
@@ -163,3 +167,13 @@ def test_importing_accel_is_light() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[] 1\n"
+
+
+def test_a_tracee_that_the_host_has_reaped_is_not_waited_for_at_the_end() -> None:
+    """Its end was taken from the tracer: wait(2) will never tell of it."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    loop = SeccompTrace(HandlerPolicy(Plan(())), lambda _stop: None)
+    loop.add(Tracee(child.pid, child.pid))
+    loop.end()
+    assert not loop.tracees

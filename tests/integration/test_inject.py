@@ -446,13 +446,17 @@ def started(source: str) -> subprocess.Popen[bytes]:
 
 def test_a_process_attached_to_is_injected_into() -> None:
     """From its first call on: it has been executed long ago."""
-    child = started("print(os.getppid(), os.getppid(), os.getppid())")
-    tracer = Tracer(pid=child.pid)
-    inject(tracer, "getppid:retval=5:when=2+")
-    tracer.start()
-    stdout, _ = child.communicate(b"g", timeout=60)
-    tracer.wait(60)
-    first, *others = stdout.split()
+    with started("print(os.getppid(), os.getppid(), os.getppid())") as child:
+        tracer = Tracer(pid=child.pid)
+        inject(tracer, "getppid:retval=5:when=2+")
+        tracer.start()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"g")
+        child.stdin.close()
+        # Not communicate(), which would take its end from the tracer.
+        tracer.wait(60)
+        first, *others = child.stdout.read().split()
     assert int(first) == os.getpid()
     assert others == [b"5", b"5"]
 
