@@ -161,6 +161,10 @@ class Conditions:
             for leaf in leaves(one):
                 leaf.check(abi, number)
 
+    def judge(self, facts: Facts) -> bool | None:
+        """Tell whether a call, by what is known of it, is one; None if that is not enough."""
+        return AllOf(self.all).judge(facts)
+
     def tells(self, returned: int) -> bool:
         """Tell whether a call is to be told of, as its result is."""
         facts = Facts(result=returned)

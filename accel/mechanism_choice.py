@@ -11,7 +11,7 @@ from accel.decision import Decision
 from accel.errors import SetupError, UnsupportedKernel
 from accel.mask import SyscallMask
 from accel.mechanisms import EbpfExitEvents, ExitEvents, PerfExitEvents
-from accel.plan import Plan, Rule
+from accel.plan import EXECUTING, Plan, Rule
 from bpf.value import frozen, replace
 
 __all__ = ["Choice", "choose"]
@@ -81,7 +81,7 @@ def _exit_events_alone(draft: Plan, mechanism: str) -> Choice:
 def _with_exit_events(plan: Plan, *, attaches: bool) -> Choice:
     """Let the exit_only() rules stop by exit events, if there are any to be had."""
     rules: list[Rule] = []
-    executing = SyscallMask.parse("execve,execveat")
+    executing = SyscallMask.parse(",".join(EXECUTING))
     looked_at = SyscallMask.none()
     for rule in plan.rules:
         looked_at |= rule.mask if rule.where.reads_memory else SyscallMask.none()

@@ -23,7 +23,7 @@ from accel.mask import SyscallMask
 from accel.stops import SyscallEntryStop
 from bpf.value import frozen, replace
 
-__all__ = ["Compiled", "EntryHandler", "Plan", "Rule", "check"]
+__all__ = ["EXECUTING", "Compiled", "EntryHandler", "Plan", "Rule", "check"]
 
 EntryHandler: TypeAlias = Callable[[SyscallEntryStop], Decision | None]
 
@@ -38,7 +38,7 @@ _WATCHED: Final = 0xFFFE
 _CLONE_UNTRACED: Final = bpf.Condition(0, "==", 0x0080_0000, 0x0080_0000, 32)
 
 #: What replaces the program, and with it everything that the arguments point to.
-_EXECUTING: Final = ("execve", "execveat")
+EXECUTING: Final = ("execve", "execveat")
 #: Numbers below this are calls, of some kernel.
 _NUMBERS: Final = 1024
 
@@ -125,9 +125,7 @@ class Rule:
             return True
         if self.mask.holds_unnamed and call.number not in call.abi.names:
             return False
-        facts = Facts(call, memory)
-        judged = [one.judge(facts) for one in self.where.all]
-        return False if False in judged else None if None in judged else True
+        return self.where.judge(Facts(call, memory))
 
     def lowered(self, abi: Abi, number: int) -> Lowered:
         """Tell what the filter checks of its conditions, for one of its calls."""
@@ -180,7 +178,7 @@ class Plan:
         return [one for abi in _ABIS for one in self._exit_selections(abi)]
 
     def _exit_selections(self, abi: Abi) -> Iterator[bpf.ExitSelection]:
-        executing = {abi.numbers[name] for name in _EXECUTING}
+        executing = {abi.numbers[name] for name in EXECUTING}
         decided: set[int] = set()
         for rule in self.rules:
             numbers = rule.mask.numbers(abi) - decided

@@ -234,24 +234,24 @@ def process_vm_readv(host: Host) -> Finding:
 
 def exit_event(host: Host) -> Finding:
     """Judge stops at exits alone."""
-    outcome = host.kernel.exit_event
-    if outcome.worked:
-        return ok("one stop after a call, by a perf event: accel trace --exit-only, -Z")
-    if not outcome.tried or outcome.signal:
-        return _failed(host, outcome)
-    advice = allow_call(host, otherwise="sudo accel trace  # or with CAP_PERFMON")
-    return limited(f"{outcome}; exit_only() takes two stops", advice)
+    return _dispensable(
+        host,
+        host.kernel.exit_event,
+        with_it="one stop after a call, by a perf event: accel trace --exit-only, -Z",
+        without="exit_only() takes two stops",
+        otherwise="sudo accel trace  # or with CAP_PERFMON",
+    )
 
 
 def clone3(host: Host) -> Finding:
     """Judge a start that copies no page table."""
-    outcome = host.kernel.clone3
-    if outcome.worked:
-        return ok("with CLONE_CLEAR_SIGHAND")
-    if not outcome.tried or outcome.signal:
-        return _failed(host, outcome)
-    advice = allow_call(host, otherwise="uname -r  # Linux 5.5 has it")
-    return limited(f"{outcome}; clone is slower in a large process", advice)
+    return _dispensable(
+        host,
+        host.kernel.clone3,
+        with_it="with CLONE_CLEAR_SIGHAND",
+        without="clone is slower in a large process",
+        otherwise="uname -r  # Linux 5.5 has it",
+    )
 
 
 def threads(host: Host) -> Finding:
@@ -284,6 +284,17 @@ def int80(host: Host) -> Finding:
     if outcome.signal == signal.SIGSEGV:
         return missing("the kernel was booted without: 32-bit programs do not run", switched_off)
     return _failed(host, outcome, otherwise=switched_off)
+
+
+def _dispensable(
+    host: Host, outcome: Outcome, *, with_it: str, without: str, otherwise: str
+) -> Finding:
+    """Judge what accel can do without, unless whoever tries it is killed."""
+    if outcome.worked:
+        return ok(with_it)
+    if not outcome.tried or outcome.signal:
+        return _failed(host, outcome)
+    return limited(f"{outcome}; {without}", allow_call(host, otherwise=otherwise))
 
 
 def _failed(host: Host, outcome: Outcome, *, otherwise: str = "") -> Finding:

@@ -32,7 +32,7 @@ from accel.mechanisms.placement import Placement, PlacementName
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.stop_tables import BEAT, CHANGED, RING_FULL, TRACEES, StopTables
 from accel.results import CallCounter
-from accel.stops import EventStop, Exited, GroupStop, Killed, SignalDeliveryStop, Stop
+from accel.stops import EventStop, Exited, GroupStop, Killed, SignalDeliveryStop
 from accel.tracee import Tracee, process_of
 
 __all__ = ["TRACE_OPTIONS", "PtraceLoop", "kill_process"]
@@ -51,6 +51,7 @@ TRACE_OPTIONS: Final = (
 #: or on the placement may be due, and after that.
 _STOPS_PER_BEAT: Final = 16
 _STOPS_PER_SLOW_BEAT: Final = 8192
+_SYS_EXECVE: Final = 59
 _SYSCALL_STOP: Final = signals.SIGTRAP | 0x80
 _SECCOMP_STOP: Final = ptrace.PTRACE_EVENT_SECCOMP << 16 | signals.SIGTRAP << 8 | 0x7F
 _NEW_CHILD: Final = {
@@ -157,8 +158,8 @@ class PtraceLoop(abc.ABC):
 
     def abandon(self) -> None:
         """End the tracees without another word to policy or observers: one of them has failed."""
-        self._observe = _ignore
         self.calls.silence()
+        self._observe = self.calls.observe
         self.end()
 
     def started(self) -> None:
@@ -348,11 +349,16 @@ class PtraceLoop(abc.ABC):
         """Answer a syscall-entry-stop; the caller then resumes the tracee."""
 
     def _call_of(self, tracee: Tracee, words: tuple[int, ...]) -> Call | None:
-        """Build the call of an entry-stop; report one of an ABI whose calls are not traced."""
+        """Build the call of an entry-stop; report one of an ABI whose calls are not traced.
+
+        None of that, and of what the launching child does besides to execute the command.
+        """
         call = call_of(tracee, words)
         if call is None:
             detail = f"it made call {words[4]:#x} of unknown ABI {words[1]:#x}"
             self.calls.blind_spot(tracee, detail)
+        elif not tracee.started and call.number != _SYS_EXECVE:
+            return None
         return call
 
     def _event_stop(self, tracee: Tracee, signal: int) -> None:
@@ -468,10 +474,6 @@ def _is_reaped(tid: int) -> bool:
     except PermissionError:
         pass  # It has another user now.
     return False
-
-
-def _ignore(_stop: Stop, /) -> None:
-    pass
 
 
 def kill_process(pid: int) -> None:

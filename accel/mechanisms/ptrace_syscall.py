@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from accel.mechanisms.placement import AFFINITY_CALLS
 from accel.mechanisms.ptrace_loop import PtraceLoop
 from accel.tracee import Tracee
 
 __all__ = ["PtraceSyscall"]
-
-_SYS_EXECVE: Final = 59
 
 
 class PtraceSyscall(PtraceLoop):
@@ -21,7 +19,7 @@ class PtraceSyscall(PtraceLoop):
     def _entry_stop(self, tracee: Tracee, words: tuple[int, ...], /) -> None:
         self.calls.never_returned(tracee)
         call = self._call_of(tracee, words)
-        if call is None or (not tracee.started and call.number != _SYS_EXECVE):
+        if call is None:
             return
         if call.name in AFFINITY_CALLS:
             self.placement.release()

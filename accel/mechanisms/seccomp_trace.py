@@ -12,7 +12,6 @@ from accel.tracee import Tracee
 
 __all__ = ["SeccompTrace"]
 
-_SYS_EXECVE: Final = 59
 _CLONE_UNTRACED: Final = 0x0080_0000
 
 
@@ -26,7 +25,7 @@ class SeccompTrace(PtraceLoop):
         ret_data = words[-1]
         rule = self._policy.rule_of(ret_data)
         call = self._call_of(tracee, words)
-        if call is None or (not tracee.started and call.number != _SYS_EXECVE):
+        if call is None:
             pass  # Of no ABI of ours; or the launching child gives up, by exit_group.
         elif rule is not None:
             self.calls.enter(tracee, call, rule)
