@@ -52,6 +52,10 @@ class HandlerPolicy:
         #: Whether somebody observes calls at all, and not only counts them.
         self.calls_observed = calls_observed
         self.handler_calls = 0
+        #: Rules that a call only may fall under when it stops; every stop asks.
+        self._unsettled = frozenset(
+            index for index, rule in enumerate(plan.rules) if rule.judged or rule.where.reads_memory
+        )
         self._has_filter = plan.mechanism == "seccomp-trace"
         self._found: dict[tuple[Abi, int], Sequence[ExitRule]] = {}
         #: Find the rule that the filter named; without another frame, as every stop asks.
@@ -63,8 +67,7 @@ class HandlerPolicy:
 
     def settle(self, number: int, stop: SyscallEntryStop) -> int | None:
         """Find the rule that a call falls under, from one that it may fall under; None if none."""
-        rule = self.plan.rules[number]
-        if not rule.judged and not rule.where.reads_memory:
+        if number not in self._unsettled:
             return number
         return self.plan.settle(number, stop.call, Look(stop.memory))
 

@@ -67,7 +67,8 @@ class Calls:
         call = stop.call
         decision, handlers = self._policy.decide(rule, stop)
         counter.handler_calls += handlers
-        decision = _possible(decision, call)
+        if decision.exit:
+            decision = _possible(decision, call)
         if decision.start:
             self.observe(stop)
         if not decision.is_plain:
@@ -79,7 +80,7 @@ class Calls:
             self._records.enter(pending)
         if not decision.call:
             self._tables.skip_call(decision.value or 0)
-        if decision.combination == _EMULATE:
+        if decision.exit and decision.combination == _EMULATE:
             self._emulated(tracee, pending)
         elif decision.exit:
             tracee.pending, tracee.returning = pending, None
@@ -240,9 +241,8 @@ def _exit_stop(
 
 
 def _possible(decision: Decision, call: Call) -> Decision:
-    """Wait for no exit-stop where the kernel has none."""
-    is_exit_awaited = decision.exit and decision.combination != _EMULATE
-    if is_exit_awaited and call.instruction_pointer in _VSYSCALL:
+    """Let a decision that asks for an exit-stop wait for none where the kernel has none."""
+    if call.instruction_pointer in _VSYSCALL and decision.combination != _EMULATE:
         return replace(decision, exit=False)
     return decision
 
