@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import bpf
 from accel.capabilities import capabilities, check_decision
 from accel.decision import Decision
 from accel.errors import SetupError, UnsupportedKernel
 from accel.mask import SyscallMask
-from accel.mechanisms import EbpfExitEvents, ExitEvents, PerfExitEvents
 from accel.plan import EXECUTING, Plan, Rule
 from bpf.value import frozen, replace
+
+if TYPE_CHECKING:
+    from accel.mechanisms.exit_events import ExitEvents
 
 __all__ = ["Choice", "choose"]
 
@@ -116,9 +118,21 @@ def _by_event(rule: Rule) -> Rule:
     return replace(rule, by_event=True)
 
 
+def _perf(selections: Sequence[bpf.ExitSelection]) -> ExitEvents:
+    from accel.mechanisms.perf_exit_events import PerfExitEvents  # noqa: PLC0415 - few want them
+
+    return PerfExitEvents(selections)
+
+
+def _ebpf(selections: Sequence[bpf.ExitSelection]) -> ExitEvents:
+    from accel.mechanisms.ebpf_exit_events import EbpfExitEvents  # noqa: PLC0415 - few want them
+
+    return EbpfExitEvents(selections)
+
+
 _SOURCES: Final[Mapping[str, Callable[[Sequence[bpf.ExitSelection]], ExitEvents]]] = {
-    "perf": PerfExitEvents,
-    "ebpf": EbpfExitEvents,
+    "perf": _perf,
+    "ebpf": _ebpf,
 }
 
 

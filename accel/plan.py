@@ -6,7 +6,6 @@ goes into the filter; of the others, the filter only names the rule, in SECCOMP_
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol, TypeAlias
@@ -207,6 +206,8 @@ class Plan:
         sizes = {at: _size(rule) for at, rule in enumerate(plan.rules) if rule.where.all}
         if sum(sizes.values()) * _COMPARISON + _NUMBERS_ALONE <= _LIMIT:
             return plan
+        import bisect  # noqa: PLC0415 - few plans are too big
+
         order = sorted(sizes, key=lambda at: (sizes[at], at), reverse=True)
         count = bisect.bisect_left(
             range(len(order)), True, key=lambda count: _fits(_moved(plan, order[:count]))

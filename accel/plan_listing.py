@@ -13,6 +13,7 @@ import bpf
 from accel.abi import Abi
 from accel.plan import Plan
 from accel.plan_table import rule_text
+from bpf.ways import entry
 
 __all__ = ["listing"]
 
@@ -44,9 +45,9 @@ def _heads(plan: Plan, program: bpf.Program) -> Mapping[int, list[str]]:
     """Say, by instruction, whose instructions begin there."""
     found: dict[int, dict[str, dict[str, None]]] = {}
     for arch, abi in _ABIS.items():
-        others = bpf.entry(program, arch, _UNNAMED)
+        others = entry(program, arch, _UNNAMED)
         for number, name in abi.names.items():
-            pc = bpf.entry(program, arch, number)
+            pc = entry(program, arch, number)
             rules = ", ".join(_rules_of(plan, abi, number))
             if pc == others and not rules:
                 continue

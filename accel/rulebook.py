@@ -14,7 +14,7 @@ from accel.decision import Decision
 from accel.errors import MaskError, SetupError
 from accel.mask import SyscallMask
 from accel.mechanism_choice import Choice, choose
-from accel.mechanisms import ExitEvents, Observer
+from accel.mechanisms import Observer
 from accel.mechanisms.contract import RecordObserver
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.ring import Ring
@@ -27,6 +27,7 @@ from bpf.value import replace
 
 if TYPE_CHECKING:
     from accel.jit import JitHandler
+    from accel.mechanisms.exit_events import ExitEvents
     from accel.oci.profile import FilterRule, Profile
 
 __all__ = ["RuleBook", "WhenFull", "compiled_handler", "mask_of"]

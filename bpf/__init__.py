@@ -32,7 +32,6 @@ from bpf.instruction import Instruction
 from bpf.program import Program
 from bpf.rule import Rule
 from bpf.verifier import verify
-from bpf.ways import Range, Way, entry, ways
 
 __all__ = [
     "Action",
@@ -47,18 +46,14 @@ __all__ = [
     "LibraryMissing",
     "ProbesUnavailable",
     "Program",
-    "Range",
     "ResultCondition",
     "Rule",
     "SeccompData",
-    "Way",
     "compile",
     "disassemble",
-    "entry",
     "evaluate",
     "install",
     "is_constant_allow",
     "needs_no_new_privs",
     "verify",
-    "ways",
 ]

@@ -7,21 +7,15 @@ every call twice; ``sysemu`` at every call once, which then does not run.
 
 from accel.mechanisms.beginnings import attach, start
 from accel.mechanisms.contract import Observer, Policy
-from accel.mechanisms.ebpf_exit_events import EbpfExitEvents
 from accel.mechanisms.exit_event import ExitEvent
-from accel.mechanisms.exit_events import ExitEvents
-from accel.mechanisms.perf_exit_events import PerfExitEvents
 from accel.mechanisms.ptrace_loop import PtraceLoop
 from accel.mechanisms.ptrace_syscall import PtraceSyscall
 from accel.mechanisms.seccomp_trace import SeccompTrace
 from accel.mechanisms.sysemu import Sysemu
 
 __all__ = [
-    "EbpfExitEvents",
     "ExitEvent",
-    "ExitEvents",
     "Observer",
-    "PerfExitEvents",
     "Policy",
     "PtraceLoop",
     "PtraceSyscall",

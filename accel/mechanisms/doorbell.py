@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import select
 import struct
 from typing import Final
 
@@ -23,6 +22,8 @@ _SYS_EXIT_GROUP, _SYS_PPOLL, _SYS_CLOSE_RANGE = 231, 271, 436
 _LAST_DESCRIPTOR: Final = 0xFFFF_FFFF
 #: Not SIGCHLD: a plain wait(2) elsewhere in the host does not see such a child.
 _NO_SIGNAL: Final = 0
+#: <asm-generic/poll.h>
+_POLLIN: Final = 1
 _POLLFD: Final = struct.Struct("=ihh")
 _TIMESPEC: Final = struct.Struct("=qq")
 
@@ -37,7 +38,7 @@ class Doorbell:
     def __init__(self, duration_ns: int | None = None) -> None:
         waiting, self._ringing = (_high(end) for end in os.pipe2(os.O_CLOEXEC))
         memory = spawn.ArgumentMemory()
-        pollfd = memory.structure(_POLLFD.pack(waiting, select.POLLIN, 0))
+        pollfd = memory.structure(_POLLFD.pack(waiting, _POLLIN, 0))
         timeout = 0
         if duration_ns is not None:
             timeout = memory.structure(_TIMESPEC.pack(*divmod(duration_ns, 1_000_000_000)))

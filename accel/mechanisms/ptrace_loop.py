@@ -14,7 +14,7 @@ import signal as signals
 from collections import Counter
 from collections.abc import Callable, Mapping
 from time import monotonic_ns
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from accel._kernel import ptrace
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT
@@ -25,8 +25,6 @@ from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.calls import Calls, call_of
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.delays import Delays
-from accel.mechanisms.exit_events import ExitEvents
-from accel.mechanisms.exit_stops import ExitStops
 from accel.mechanisms.loop_choice import LoopChoice
 from accel.mechanisms.placement import Placement, PlacementName
 from accel.mechanisms.recorder import Recorder
@@ -34,6 +32,9 @@ from accel.mechanisms.stop_tables import BEAT, CHANGED, RING_FULL, TRACEES, Stop
 from accel.results import CallCounter
 from accel.stops import EventStop, Exited, GroupStop, Killed, SignalDeliveryStop
 from accel.tracee import Tracee, process_of
+
+if TYPE_CHECKING:
+    from accel.mechanisms.exit_events import ExitEvents
 
 __all__ = ["TRACE_OPTIONS", "PtraceLoop", "kill_process"]
 
@@ -103,6 +104,8 @@ class PtraceLoop(abc.ABC):
         self._observe = observe
         self._exit_stops = None
         if exit_events is not None:
+            from accel.mechanisms.exit_stops import ExitStops  # noqa: PLC0415 - few want them
+
             self._exit_stops = ExitStops(exit_events, self.calls, self.tables, self.stops)
         self._ending = False
         self._bells: dict[int, Callable[[], None]] = {}

@@ -10,7 +10,7 @@ import os
 from time import monotonic_ns
 from typing import Final
 
-from accel._kernel import memory, perf, ptrace
+from accel._kernel import memory, ptrace
 from accel._kernel.machine_code import function
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
 from accel.abi import Abi
@@ -135,6 +135,8 @@ def _trap_stop(tables: t.StopTables, tid: int) -> bool:
     """Answer the SIGTRAP of an exit event; False if it is another's, or comes late."""
     if not tables.event_rings.view[tid]:
         return False
+    from accel._kernel import perf  # noqa: PLC0415 - few want exit events
+
     trap = perf.parse_trap(ptrace.get_siginfo(tid))
     if trap != (t.EVENT_COOKIE, 0):
         return False
@@ -152,6 +154,8 @@ def hit(tables: t.StopTables, tid: int) -> int:
 
     Else RESUME or, if its result is replaced, SKIP. The tracee must be READY.
     """
+    from accel._kernel import perf  # noqa: PLC0415 - few want exit events
+
     sample = perf.only_sample(tables.event_rings.view[tid])
     if sample is None or sample.number >= t.MAX_NUMBER:
         return t.TO_PYTHON

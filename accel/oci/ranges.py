@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 import bpf
-from bpf import Range, Way
 from bpf.value import frozen
+from bpf.ways import Range, Way
 
 __all__ = ["Comparison", "comparisons", "is_same_in_32_bits"]
 

@@ -26,6 +26,7 @@ from accel.abi import Abi
 from accel.errors import FilterError
 from accel.oci.names import ACTIONS
 from accel.oci.ranges import Comparison, comparisons, is_same_in_32_bits
+from bpf.ways import ways
 
 __all__ = ["dump"]
 
@@ -86,10 +87,10 @@ def _answer(program: bpf.Program, abi: Abi) -> bpf.Action:
 
 def _entries(program: bpf.Program, abi: Abi, name: str, default: bpf.Action) -> _Entries:
     """Find what a call gets where that is not the default."""
-    ways = bpf.ways(program, abi.audit_arch, abi.numbers[name])
+    found = ways(program, abi.audit_arch, abi.numbers[name])
     try:
         return tuple(
-            (action, joined) for action, joined in comparisons(ways, abi.bits) if action != default
+            (action, joined) for action, joined in comparisons(found, abi.bits) if action != default
         )
     except OverflowError as error:
         raise FilterError(

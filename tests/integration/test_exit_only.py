@@ -20,7 +20,7 @@ import bpf
 from accel import Decision, EventStop, SyscallExitStop, Tracer, arg, result
 from accel._kernel import tracefs
 from accel.errors import MaskError, SetupError, UnsupportedKernel
-from accel.mechanisms import PerfExitEvents
+from accel.mechanisms.perf_exit_events import PerfExitEvents
 from accel.records import ALONE
 from bench.audit import KernelStopCount
 from tests.integration.strace_comparison import (

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bpf
-from bpf import Action, Arch, Condition, Range, Rule, Way
+from bpf import Action, Arch, Condition, Rule
+from bpf.ways import Range, Way, entry, ways
 
 WORD = (1 << 64) - 1
 numbers = st.one_of(
@@ -50,7 +51,7 @@ def test_every_register_is_on_one_way_and_gets_its_action(
     program: bpf.Program, registers: list[tuple[int, int]]
 ) -> None:
     """No two ways share a register, together they are all, and each tells the answer."""
-    found = bpf.ways(program, Arch.X86_64, 7)
+    found = ways(program, Arch.X86_64, 7)
     for first, second in registers:
         arguments = (first, second, 0, 0, 0, 0)
         on = [way for way in found if all(one.holds(arguments[at]) for at, one in way.ranges)]
@@ -64,10 +65,10 @@ def test_halves_of_a_register_are_one_range() -> None:
     program = bpf.compile(
         {Arch.X86_64: rules}, default=Action.allow(), unknown_arch=Action.kill_process()
     )
-    [refused] = [way for way in bpf.ways(program, Arch.X86_64, 7) if way.action == Action.errno(1)]
+    [refused] = [way for way in ways(program, Arch.X86_64, 7) if way.action == Action.errno(1)]
     assert refused == Way(Action.errno(1), ((0, Range(WORD, (5 << 32) | 6, (5 << 32) | 6)),))
-    assert bpf.ways(program, Arch.X86_64, 8) == [Way(Action.allow())]
-    assert bpf.ways(program, 0, 7) == [Way(Action.kill_process())]
+    assert ways(program, Arch.X86_64, 8) == [Way(Action.allow())]
+    assert ways(program, 0, 7) == [Way(Action.kill_process())]
 
 
 def test_a_calls_own_instructions_begin_where_its_number_is_known() -> None:
@@ -76,9 +77,9 @@ def test_a_calls_own_instructions_begin_where_its_number_is_known() -> None:
     program = bpf.compile(
         {Arch.X86_64: rules}, default=Action.allow(), unknown_arch=Action.kill_process()
     )
-    assert "args[0].low" in str(program).splitlines()[bpf.entry(program, Arch.X86_64, 7)]
-    assert program[bpf.entry(program, Arch.X86_64, 8)].action == Action.errno(2)
-    assert program[bpf.entry(program, Arch.X86_64, 9)].action == Action.allow()
+    assert "args[0].low" in str(program).splitlines()[entry(program, Arch.X86_64, 7)]
+    assert program[entry(program, Arch.X86_64, 8)].action == Action.errno(2)
+    assert program[entry(program, Arch.X86_64, 9)].action == Action.allow()
     assert program[0].action is None
 
 
@@ -88,7 +89,7 @@ def test_a_filter_of_another_kind_is_refused() -> None:
         (bpf.Instruction(0x20, k=8), bpf.Instruction(0x15, 0, 0, 1), bpf.Instruction(0x06))
     )
     with pytest.raises(bpf.InvalidProgram, match="instruction pointer"):
-        bpf.ways(look_back, Arch.X86_64, 7)
+        ways(look_back, Arch.X86_64, 7)
     arithmetic = bpf.Program((bpf.Instruction(0x04, k=1), bpf.Instruction(0x06)))
     with pytest.raises(bpf.InvalidProgram, match="decision tree"):
-        bpf.ways(arithmetic, Arch.X86_64, 7)
+        ways(arithmetic, Arch.X86_64, 7)
