@@ -16,6 +16,7 @@ import bpf
 from accel._kernel import ptrace
 from accel.abi import Abi
 from accel.call import Call
+from accel.errors import TraceeDied
 from accel.mechanisms.calls import Calls
 from accel.mechanisms.exit_events import ExitEvents
 from accel.mechanisms.stop_tables import StopTables
@@ -30,7 +31,7 @@ _TRAP: Final = 1 << (signal.SIGTRAP - 1)
 
 
 class ExitStops:
-    """The exit events of one loop; all methods but ``close`` need a stopped tracee."""
+    """The exit events of one loop; all methods but ``ended``, ``close`` need a stopped tracee."""
 
     def __init__(
         self, events: ExitEvents, calls: Calls, tables: StopTables, stops: Counter[str]
@@ -78,7 +79,8 @@ class ExitStops:
     def drain(self, tracee: Tracee) -> None:
         """Tell of calls whose signal has not come, as the tracee blocks it; before it disarms."""
         for sample in self._events.take(tracee.tid):
-            self._tell(tracee, sample, is_late=True)
+            with contextlib.suppress(TraceeDied):
+                self._tell(tracee, sample, is_late=True)
 
     def _tell(self, tracee: Tracee, sample: bpf.ExitSample, *, is_late: bool) -> None:
         call = Call(
@@ -101,8 +103,10 @@ class ExitStops:
         if former != tracee.tid:
             self._events.renamed(former, tracee.tid)
 
-    def ended(self, tid: int) -> None:
-        """Forget a tracee."""
+    def ended(self, tid: int, tracee: Tracee | None) -> None:
+        """Forget a tracee; tell first of what it has not: who is killed has no last stop."""
+        if tracee is not None:
+            self.drain(tracee)
         self._rings[tid] = 0
         self._events.forget(tid)
 

@@ -446,7 +446,7 @@ class PtraceLoop(abc.ABC):
         self._delays.forget(tid)
         self.placement.ended(tid)
         if self._exit_stops is not None:
-            self._exit_stops.ended(tid)
+            self._exit_stops.ended(tid, self.tracees.get(tid))
         tracee = self.tracees.pop(tid, None)
         self.tables.control.view[TRACEES] = len(self.tracees)
         return tracee

@@ -74,6 +74,22 @@ def test_what_one_thread_leaves_in_the_ring_harms_no_other(mechanism: str) -> No
     assert len(told) + tracer.statistics().lost == 6001
 
 
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_what_a_killed_thread_has_done_is_told(mechanism: str) -> None:
+    """SIGKILL leaves no last stop at which it could be asked."""
+    program = (
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTRAP])\n"
+        "syscall(8, 77); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    tracer = Tracer(python(program), mechanism=mechanism)  # type: ignore[arg-type]
+    tracer.decide("lseek", Decision.exit_only(), where=BAD)
+    told: list[int] = []
+    tracer.on_exit("lseek")(lambda stop: told.append(stop.args[0]))
+    assert tracer.run(timeout=60).returncode == -signal.SIGKILL
+    assert told == [77]
+    assert tracer.statistics().stops_by_kind.get("exit-event", 0) == 0
+
+
 # ------------------------------------------------------------------------- letting go
 
 
