@@ -43,17 +43,25 @@ def choose(draft: Plan, mechanism: str, *, attaches: bool) -> Choice:
         )
     if mechanism.startswith("exit-event"):
         return _exit_events_alone(draft, mechanism)
+    if mechanism == "user-notify":
+        from accel.mixed_plan import notified  # noqa: PLC0415 - few want it
+
+        return Choice(notified(draft))
     if mechanism != "auto":
         for rule in draft.rules:
             if rule.decision is not None:
                 check_decision(mechanism, rule.decision)
         return Choice(replace(draft, mechanism=mechanism))
+    if any(rule.wanted or _injects(rule) for rule in draft.rules):
+        from accel.mixed_plan import mixed  # noqa: PLC0415 - few want it
+
+        draft = mixed(draft, attaches=attaches)
     plan = replace(draft, mechanism="ptrace-syscall" if attaches else "seccomp-trace")
     if not any(rule.decision == _EXIT_ONLY for rule in draft.rules):
         return Choice(plan)
     if attaches and not all(map(_stops_at_exit_alone, draft.rules)):
         note = "not all calls are exit_only(): without a filter every call stops twice"
-        return Choice(replace(plan, notes=(note,)))
+        return Choice(replace(plan, notes=(*plan.notes, note)))
     return _with_exit_events(plan, attaches=attaches)
 
 
@@ -107,7 +115,11 @@ def _with_exit_events(plan: Plan, *, attaches: bool) -> Choice:
         return _armed(armed, ("perf", "ebpf"))
     except UnsupportedKernel as error:
         note = f"calls that are exit_only() stop twice, and the first is not told: {error}"
-        return Choice(replace(plan, notes=(note,)))
+        return Choice(replace(plan, notes=(*plan.notes, note)))
+
+
+def _injects(rule: Rule) -> bool:
+    return rule.decision is not None and rule.decision.injected is not None
 
 
 def _stops_at_exit_alone(rule: Rule) -> bool:

@@ -27,6 +27,7 @@ from accel.mechanisms import (
     attach,
     start,
 )
+from accel.mechanisms.contract import Mechanism
 from accel.mechanisms.placement import PlacementName, calls_to_hide
 from accel.mechanisms.recorder import Recorder
 from accel.plan import EntryHandler, Plan
@@ -35,7 +36,7 @@ from accel.records import Sink
 from accel.results import CallStatistics, Result, Statistics
 from accel.rulebook import RuleBook, WhenFull, compiled_handler, mask_of
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
-from accel.tracing_thread import TracingThread
+from accel.tracing_thread import RunThread, TracingThread
 from bpf.value import replace
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ class Tracer:
     ``mechanism`` says how stops are obtained (``accel.capabilities``): ``auto`` is a filter for
     most rules, exit events for ``exit_only()``; ``plan`` tells what came of it.
 
+    ``supervisors`` is how many threads answer user notifications: with more than one each is kept
+    on a CPU of its own, which is worth it for a program whose threads make selected calls at once.
+
     ``placement`` says where tracer and tracees run: ``auto`` keeps them on one CPU while stops are
     frequent and the tracees do not compete for it, which makes a stop several times cheaper, and
     hides that from ``sched_getaffinity(2)``; ``same-cpu`` always does, and hides nothing; ``none``
@@ -102,6 +106,7 @@ class Tracer:
         pass_fds: Sequence[int] = (),
         placement: PlacementName = "auto",
         mechanism: MechanismName = "auto",
+        supervisors: int = 1,
     ) -> None:
         if isinstance(argv, (str, bytes, os.PathLike)):
             raise TypeError("argv is a list of arguments, as ['ls', '/etc'], not one string")
@@ -124,10 +129,13 @@ class Tracer:
         self._input = input
         to_hide = calls_to_hide(placement)
         # Where no call stops to be hidden, affinities must stay as they are.
-        is_hidden = pid is None and not mechanism.startswith("exit-event")
+        is_hidden = pid is None and not mechanism.startswith(("exit-event", "user-notify"))
         self._placement: PlacementName = (
             "none" if placement == "auto" and not is_hidden else placement
         )
+        if supervisors < 1:
+            raise SetupError(f"{supervisors} supervisors", hint="one at least answers")
+        self._supervisors = supervisors
         self._book = RuleBook(
             self.mask,
             to_hide if pid is None and mechanism in _FILTERS else None,
@@ -138,8 +146,8 @@ class Tracer:
         self._snapshots: Snapshots | None = None
         self._capture = Capture()
         self._policy: HandlerPolicy | None = None
-        self._loop: PtraceLoop | None = None
-        self._thread: TracingThread | None = None
+        self._loop: Mechanism | None = None
+        self._thread: RunThread | None = None
         self._finish_lock = threading.Lock()
 
     # ------------------------------------------------------------------------- rules
@@ -304,8 +312,7 @@ class Tracer:
         """Raise the SetupError that ``start`` would, as far as it can be known; start nothing."""
         if self._pid is None:
             self._command().resolve()
-        plan = self.plan
-        if plan.mechanism == "seccomp-trace":
+        if self.plan.has_filter:
             _ = self.program
         self._book.check_profile()
 
@@ -313,12 +320,12 @@ class Tracer:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
         self._not_started()
         try:
-            loop = self._loop = self._new_loop()
+            make = self._new_thread()
         except BaseException:
             self._book.close()
             raise
         try:
-            self._thread = self._attaching(loop) if self._pid is not None else self._launching(loop)
+            self._thread = make()
             self._thread.start()
         except BaseException:
             self._capture.abandon()
@@ -326,39 +333,50 @@ class Tracer:
         self._capture.start()
         return self
 
-    def _new_loop(self) -> PtraceLoop:
-        """Make the loop, which from now on closes what the plan holds."""
+    def _new_thread(self) -> Callable[[], RunThread]:
+        """Make the loop, which from now on closes what the plan holds; return what starts it."""
         plan = self.plan
         plan.check()
         self._book.check_profile()
-        self._policy = self._book.policy(plan)
-        self._recorder = self._book.recorder()
-        return _LOOPS[plan.mechanism](
-            self._policy,
+        policy = self._policy = self._book.policy(plan)
+        recorder = self._recorder = self._book.recorder()
+        captures, pid = self._book.captures(plan), self._pid
+        if plan.mechanism == "user-notify":
+            from accel.supervising_thread import supervising  # noqa: PLC0415 - few want it
+
+            supervised, thread = supervising(
+                policy, self._teller, self._placement, recorder, captures, self._supervisors
+            )
+            self._loop, program = supervised, self.program
+            return lambda: thread(self._launched_command(), program)
+        loop = self._loop = _LOOPS[plan.mechanism](
+            policy,
             self._teller,
             self._placement,
-            self._recorder,
-            captures=self._book.captures(plan),
+            recorder,
+            captures=captures,
             exit_events=self._book.exit_events,
         )
-
-    def _attaching(self, loop: PtraceLoop) -> TracingThread:
-        pid = self._pid
-        assert pid is not None
-        return TracingThread(loop, lambda: attach(loop, pid), f"accel-{pid}")
+        if pid is not None:
+            return lambda: TracingThread(loop, lambda: attach(loop, pid), f"accel-{pid}")
+        return lambda: self._launching(loop)
 
     def _launching(self, loop: PtraceLoop) -> TracingThread:
-        program = self.program if self.plan.mechanism == "seccomp-trace" else None
+        program = self.program if self.plan.has_filter else None
+        command = self._launched_command()
+        return TracingThread(loop, lambda: start(loop, command, program), "accel")
+
+    def _launched_command(self) -> Command:
+        """Describe the command with its pipes, which are made here."""
         stdin, stdout, stderr = self._streams
         if self._input is not None:
             stdin = self._capture.source(self._input)
-        command = replace(
+        return replace(
             self._command(),
             stdin=stdin,
             stdout=self._capture.sink("stdout", stdout),
             stderr=self._capture.sink("stderr", stderr),
         )
-        return TracingThread(loop, lambda: start(loop, command, program), "accel")
 
     def _command(self) -> Command:
         """Describe the command as far as it does not depend on pipes."""
@@ -467,7 +485,7 @@ class Tracer:
         if self._thread is None:
             self._book.close()
             return
-        if self._thread.is_current:
+        if self._thread.is_inside:
             return
         if not self._thread.join(0):
             self.end()
@@ -534,6 +552,7 @@ class Tracer:
         stops = loop.stops_by_kind()
         return Statistics(
             stops=stops.total(),
+            notifications=loop.notifications,
             handler_calls=policy.handler_calls,
             stops_by_kind=MappingProxyType(dict(stops)),
             calls=MappingProxyType(calls),

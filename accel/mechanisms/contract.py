@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
@@ -9,9 +10,10 @@ from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Answer, Decision
 from accel.records import Sink
+from accel.results import CallCounter
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 
-__all__ = ["Observer", "Policy", "RecordObserver", "RuleNumber"]
+__all__ = ["Mechanism", "Observer", "Policy", "RecordObserver", "RuleNumber"]
 
 #: The position of a rule in its plan.
 RuleNumber = int
@@ -44,6 +46,19 @@ class Policy(Protocol):
         Those whose rule their number alone does not tell are left out.
         """
 
+    @property
+    def calls_observed(self) -> bool:
+        """Whether somebody observes calls, and does not only count them."""
+
+    def notify_answers(self) -> Mapping[tuple[Abi, int], Answer]:
+        """Map calls that come by notification to their answer, where no Python code needs to see.
+
+        Those whose rule their number alone does not tell are left out.
+        """
+
+    def watches(self, call: Call) -> bool:
+        """Tell whether a call that no rule decides on is a blind spot to report."""
+
     def decide(self, rule: RuleNumber, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop; tell how many handlers ran.
 
@@ -65,6 +80,47 @@ class Observer(Protocol):
 
     def __call__(self, stop: Stop, /) -> None:
         """Take note of ``stop``; its memory is readable until this returns."""
+
+
+class Mechanism(Protocol):
+    """What a thread runs, and a Tracer asks for figures."""
+
+    #: How the command ended, as a status of wait(2); None while it runs.
+    status: int | None
+
+    @property
+    def seen(self) -> int:
+        """How many threads or processes were ever seen."""
+
+    @property
+    def lost(self) -> int:
+        """How many calls nothing could be told of."""
+
+    @property
+    def notifications(self) -> int:
+        """How many user notifications there were so far."""
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether the caller is a thread that this has made, and that runs handlers."""
+
+    def started(self) -> None:
+        """Begin to drain records; in the host's thread that started the command."""
+
+    def end(self) -> None:
+        """Kill every tracee, or let it go; in the thread that runs this."""
+
+    def abandon(self) -> None:
+        """End the tracees without another word: something has failed."""
+
+    def close(self) -> None:
+        """Hand over what was recorded; nothing is traced any more."""
+
+    def stops_by_kind(self) -> Counter[str]:
+        """Count all kernel stops so far; from any thread."""
+
+    def counters(self) -> dict[tuple[Abi, int], CallCounter]:
+        """Sum up every call so far, whoever answered it; from any thread."""
 
 
 @runtime_checkable

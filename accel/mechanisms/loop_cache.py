@@ -1,7 +1,7 @@
 """Where the machine code of the compiled loop is kept, so that later processes need no compiler.
 
 ``$XDG_CACHE_HOME/accel/loop-HASH``, or ``~/.cache/accel/loop-HASH``: HASH is that of the source it
-was compiled from. Code is taken only from files that nobody but this user, or root, can write.
+was compiled from; ``notify_loop-HASH`` that of a supervisor. Code is taken only from files that nobody but this user, or root, can write.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ import sys
 from importlib.machinery import PathFinder
 from typing import Final
 
-__all__ = ["load", "path", "store"]
+__all__ = ["LOOP", "NOTIFY_LOOP", "load", "path", "store"]
 
 _MAGIC: Final = b"accel loop x86-64\n"
-_MODULE: Final = "accel._loop"
+LOOP: Final = "accel._loop"
+NOTIFY_LOOP: Final = "accel._notify_loop"
 
 
-def path() -> str:
+def path(module: str = LOOP) -> str:
     """Tell the file's name; empty if this user has no home. Cost: it reads the source."""
     import _imp  # noqa: PLC0415 - the hash of pycs; hashlib takes 2 ms to import
 
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    source = _source()
+    source = _source(LOOP) + (_source(module) if module != LOOP else b"")
     if not os.path.isabs(base) or not source:
         return ""
     digest = _imp.source_hash(0, source).hex()
-    return os.path.join(base, "accel", f"loop-{digest}")
+    return os.path.join(base, "accel", f"{module.rpartition('._')[2]}-{digest}")
 
 
-def load() -> bytes | None:
+def load(module: str = LOOP) -> bytes | None:
     """Read the code; None if there is none that can be trusted."""
     try:
-        with open(path(), "rb") as file:
+        with open(path(module), "rb") as file:
             status = os.fstat(file.fileno())
             content = file.read()
     except OSError:
@@ -47,9 +48,9 @@ def load() -> bytes | None:
     return content.removeprefix(_MAGIC) or None
 
 
-def store(code: bytes) -> bool:
+def store(code: bytes, module: str = LOOP) -> bool:
     """Keep the code for later processes; False where nothing can be written."""
-    name = path()
+    name = path(module)
     partial = f"{name}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(name), mode=0o700, exist_ok=True)
@@ -67,10 +68,10 @@ def _private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
-def _source() -> bytes:
-    """Read the source of the compiled loop without importing it."""
+def _source(module: str) -> bytes:
+    """Read the source of a module without importing it."""
     package = sys.modules["accel"].__path__
-    spec = PathFinder.find_spec(_MODULE, package)
+    spec = PathFinder.find_spec(module, package)
     with contextlib.suppress(OSError):
         if spec is not None and spec.origin:
             with open(spec.origin, "rb") as file:

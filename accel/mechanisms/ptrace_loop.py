@@ -67,6 +67,9 @@ class PtraceLoop(abc.ABC):
 
     #: Whether tracees stop at every call: resumed with PTRACE_SYSCALL instead of PTRACE_CONT.
     every_call: ClassVar[bool]
+    #: There are none, unless supervisors run beside; then these threads are helpers.
+    notifications = 0
+    is_helper = False
 
     def __init__(
         self,
