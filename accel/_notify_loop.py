@@ -86,7 +86,7 @@ def _decide(control: int, answer: int, tid: int, numbers: int) -> int:
     if pid == 0:
         return _TO_PYTHON
     found = _syscall(_SYS_TGKILL, pid, tid, 0, 0, 0, 0)
-    if found != 0 and found != -_EPERM:
+    if found not in (0, -_EPERM):
         return _TO_PYTHON
     info, record = control + 8 * _INFO, control + 8 * _RECORD
     width = 0xFFFFFFFF if (numbers >> 32) & 1 else -1
@@ -114,7 +114,7 @@ def _answer(control: int) -> int:
         tid = _get(info, 1) & 0xFFFFFFFF
         action = _decide(control, answer, tid, number | (call >> 10) << 32)
         value = _get(control, _NEW_VALUE)
-    if action != _RESUME and action != _SKIP:
+    if action not in (_RESUME, _SKIP):
         return 0
     counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
     add(counters, _CALLS, 1)
@@ -145,7 +145,7 @@ def next_notification(control: int) -> int:
         if _get(control, _BEAT) <= 0:
             return _BEAT_DUE
         received = _receive(control)
-        if received == -_ENOENT or received == -_EINTR:
+        if received in (-_ENOENT, -_EINTR):
             if _poll(control, 0, 0) & _POLLHUP != 0:
                 return _ENDED
             continue

@@ -15,8 +15,15 @@ from accel.decision import Decision
 from accel.errors import SetupError
 from bpf.value import frozen
 
-__all__ = ["MECHANISMS", "Capabilities", "MechanismName", "RuleMechanism",
-           "capabilities", "check_decision", "check_wanted"]
+__all__ = [
+    "MECHANISMS",
+    "Capabilities",
+    "MechanismName",
+    "RuleMechanism",
+    "capabilities",
+    "check_decision",
+    "check_wanted",
+]
 
 #: ``auto`` is seccomp-trace together with exit-event, and with user-notify for what that alone can
 #: do; in a running process, whichever suffices. exit-event takes perf events where it can, and an

@@ -54,7 +54,8 @@ def mixed(draft: Plan, *, attaches: bool) -> Plan:
         note = f"calls that were to notify stop instead: {error.args[0]}"
         return replace(draft, notes=(*draft.notes, note))
     rules = tuple(
-        _by_notify(rule) if wants else rule for rule, wants in zip(draft.rules, wanting, strict=True)
+        _by_notify(rule) if wants else rule
+        for rule, wants in zip(draft.rules, wanting, strict=True)
     )
     # What always stops, to hide its placement, must not be decided on there.
     asked = SyscallMask.none()
@@ -89,9 +90,9 @@ def _check_results(plan: Plan, rule: Rule) -> None:
 
 
 def _check_same(plan: Plan, index: int) -> None:
-    """See that a rule which is judged when its calls come is followed by none that needs another way.
+    """See that no rule behind one that is judged when its calls come needs another mechanism.
 
-    The call that it lets pass goes to the rules behind it, and can come only once.
+    A call that it lets pass goes to the rules behind it, and can come only once.
     """
     rule = plan.rules[index]
     for other in plan.rules[index + 1 :]:

@@ -108,27 +108,25 @@ class HandlerPolicy:
         exits = [one for one in self.exit_rules if mask & one.mask]
         if rule.judged or rule.where.reads_memory:
             reason = "Python judges its conditions"
-        elif rule.decision is not None and not rule.decision.start and not rule.by_event:
-            reason = "Python hides its entry" if rule.decision.call else "Python answers it"
-        elif rule.decision is not None and not rule.decision.is_plain:
-            reason = "Python signals, or delays"
-        elif rule.decision is not None and rule.decision.injected is not None:
-            reason = "Python injects"
+        elif rule.decision is not None and (does := _done_by_python(rule.decision, rule)):
+            reason = does
         elif rule.handler is not None and rule.compiled is None:
             reason = "its handler is not compiled (jit=True)"
         elif any(one.compiled is None for one in exits):
             reason = "its results go to a handler that is not compiled (jit=True)"
         elif len(exits) > 1 or any(mask - one.mask for one in exits):
             reason = "no single function sees all its results"
-        elif self.calls_observed and not rule.recorded:
+        elif self._looks_at(rule):
             reason = "Python looks at its stops"
         elif (rule.by_event or rule.by_notify) and rule.where.all:
             reason = "Python compares its arguments"
-        elif rule.by_notify and self._is_recorded:
-            reason = "Python records it"
         else:
             reason = ""
         return reason
+
+    def _looks_at(self, rule: Rule) -> bool:
+        """Tell whether each call of a rule is shown to Python, which writes records itself."""
+        return (self.calls_observed and not rule.recorded) or (rule.by_notify and self._is_recorded)
 
     def _loop_answer(self, index: int, rule: Rule, mask: SyscallMask) -> Answer | None:
         """Make the loop's answer to the calls of ``mask`` under a rule; None if it has none."""
@@ -201,8 +199,8 @@ class HandlerPolicy:
             )
         if decision.injected is not None and not rule.by_notify:
             raise HandlerError(
-                f"the handler of {stop.name} returned {decision}, and was called at a stop: register"
-                ' it with mechanism="user-notify"'
+                f"the handler of {stop.name} returned {decision}, and was called at a stop:"
+                ' register it with mechanism="user-notify"'
             )
         return decision if decision.start else _at_a_stop(decision, stop), 1
 
@@ -245,6 +243,15 @@ class HandlerPolicy:
                 )
             changed = changed if answer is None else answer
         return changed, ran
+
+
+def _done_by_python(decision: Decision, rule: Rule) -> str:
+    """Say what of a decision no loop does; "" if there is nothing."""
+    if not decision.start and not rule.by_event:
+        return "Python hides its entry" if decision.call else "Python answers it"
+    if not decision.is_plain:
+        return "Python signals, or delays"
+    return "Python makes a copy of the descriptor" if decision.injected is not None else ""
 
 
 def _at_a_stop(decision: Decision, stop: SyscallEntryStop) -> Decision:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from accel.abi import Abi
 from accel.launch import Command
-from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.notify_start import start_supervised
-from accel.mechanisms.placement import PlacementName
-from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.user_notify import UserNotify
 from accel.tracing_thread import RunThread
 from bpf import Program
@@ -35,20 +31,10 @@ class SupervisingThread(RunThread):
             self._failure = self._failure or error
 
 
-def supervising(
-    policy: Policy,
-    observe: Observer,
-    placement: PlacementName,
-    recorder: Recorder | None,
-    captures: Mapping[tuple[Abi, int], int],
-    supervisors: int,
-) -> tuple[UserNotify, Callable[[Command, Program], SupervisingThread]]:
-    """Make the mechanism; return it, and what makes the thread that starts a command under it."""
-    loop = UserNotify(
-        policy, observe, placement, recorder, captures=captures, supervisors=supervisors
-    )
+def supervising(loop: UserNotify, program: Program) -> Callable[[Command], SupervisingThread]:
+    """Return what makes the thread that starts a command under ``program`` and a mechanism."""
 
-    def thread(command: Command, program: Program) -> SupervisingThread:
+    def thread(command: Command) -> SupervisingThread:
         return SupervisingThread(loop, lambda: start_supervised(loop, command, program))
 
-    return loop, thread
+    return thread

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast, overload
 import bpf
 from accel.abi import Abi
 from accel.arguments import AnyCondition
-from accel.capabilities import MechanismName
+from accel.capabilities import MechanismName, RuleMechanism
 from accel.capture import Capture
 from accel.decision import Decision
 from accel.errors import AccelError, RecordingError, SetupError, TimeoutExpired
@@ -158,15 +158,17 @@ class Tracer:
         decision: Decision,
         *,
         where: AnyCondition | None = None,
+        mechanism: RuleMechanism | None = None,
     ) -> None:
         """Answer the calls of ``mask`` always with ``decision``; in the filter, where that can.
 
         ``where`` restricts the rule to calls whose scalar arguments satisfy it. With
         ``exit_only()`` it may also say at which results to stop: the others of the rule run
-        without. Raise MaskError, or SetupError for a combination that the mechanism does not offer.
+        without. ``mechanism`` is for this rule alone, where that of the Tracer is ``auto``. Raise
+        MaskError, or SetupError for a combination that the mechanism does not offer.
         """
         self._not_started()
-        self._book.add(mask, where, decision=decision)
+        self._book.add(mask, where, decision=decision, wanted=mechanism or "")
 
     def enforce(self, profile: Profile) -> None:
         """Put the command under a container's seccomp profile, see ``accel.oci``.
@@ -184,25 +186,29 @@ class Tracer:
         *,
         where: AnyCondition | None = None,
         jit: bool = False,
+        mechanism: RuleMechanism | None = None,
     ) -> Callable[[Entry], Entry]:
         """Decorate the function that answers the calls of ``mask``, at a stop before each.
 
         It gets the stop and returns a Decision; None lets the call run, with an exit-stop only if
         somebody wants to see the result. It runs in the tracing thread. If it raises, all tracees
-        are killed and ``run`` raises HandlerError. Cost: one stop a call.
+        are killed and ``run`` raises HandlerError. Cost: one stop a call. ``mechanism`` is as for
+        ``decide``; by ``user-notify``, which costs one notification, it runs in another thread, yet
+        never beside another handler, and can inject descriptors.
 
         With ``jit`` numba compiles the function and the loop calls it, without Python: it takes and
         returns what ``accel.jit`` says, and the decorated name is a ``jit.JitHandler``. Raise
         SetupError, with numba's reason, for a function that it cannot compile.
         """
+        wanted = mechanism or ""
 
         def register(handler: Entry) -> Entry:
             self._not_started()
             if not jit:
-                self._book.add(mask, where, handler=handler)
+                self._book.add(mask, where, handler=handler, wanted=wanted)
                 return handler
             compiled = compiled_handler(handler)
-            self._book.add(mask, where, handler=compiled.decide, compiled=compiled)
+            self._book.add(mask, where, handler=compiled.decide, compiled=compiled, wanted=wanted)
             return cast("Entry", compiled)
 
         return register
@@ -342,13 +348,7 @@ class Tracer:
         recorder = self._recorder = self._book.recorder()
         captures, pid = self._book.captures(plan), self._pid
         if plan.mechanism == "user-notify":
-            from accel.supervising_thread import supervising  # noqa: PLC0415 - few want it
-
-            supervised, thread = supervising(
-                policy, self._teller, self._placement, recorder, captures, self._supervisors
-            )
-            self._loop, program = supervised, self.program
-            return lambda: thread(self._launched_command(), program)
+            return self._supervising(policy, captures)
         loop = self._loop = _LOOPS[plan.mechanism](
             policy,
             self._teller,
@@ -360,6 +360,24 @@ class Tracer:
         if pid is not None:
             return lambda: TracingThread(loop, lambda: attach(loop, pid), f"accel-{pid}")
         return lambda: self._launching(loop)
+
+    def _supervising(
+        self, policy: HandlerPolicy, captures: Mapping[tuple[Abi, int], int]
+    ) -> Callable[[], RunThread]:
+        from accel.mechanisms.user_notify import UserNotify  # noqa: PLC0415 - few want it
+        from accel.supervising_thread import supervising  # noqa: PLC0415 - few want it
+
+        program = self.program
+        loop = self._loop = UserNotify(
+            policy,
+            self._teller,
+            self._placement,
+            self._recorder,
+            captures=captures,
+            supervisors=self._supervisors,
+        )
+        thread = supervising(loop, program)
+        return lambda: thread(self._launched_command())
 
     def _launching(self, loop: PtraceLoop) -> TracingThread:
         program = self.program if self.plan.has_filter else None

@@ -1,4 +1,4 @@
-"""The thread of a run. The one that traces makes all ptrace requests, and reaps only what it started.
+"""The thread of a run; one that traces makes all ptrace requests, and reaps only what it started.
 
 Another thread interrupts its wait by a ``Doorbell``.
 """
@@ -78,7 +78,6 @@ class RunThread(abc.ABC):
         # blocked here; then it would wake the host's main thread, which doubles the cost of a stop.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {signal.SIGCHLD})
         try:
-            self._prepare()
             self._begin()
             self._trace()
         except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
@@ -96,9 +95,6 @@ class RunThread(abc.ABC):
             self._mechanism.abandon()
         else:
             self._started.set()
-
-    def _prepare(self) -> None:
-        """Do what must be done before the start."""
 
     @abc.abstractmethod
     def _trace(self) -> None:
@@ -122,8 +118,9 @@ class TracingThread(RunThread):
             if self._bell is not None:
                 self._bell.ring()
 
-    def _prepare(self) -> None:
+    def _begin(self) -> None:
         self._hang_bell()
+        super()._begin()
 
     def _trace(self) -> None:
         """Run the loop until wait(2) knows of no tracee, not even of one that was not seen yet.

@@ -1,8 +1,8 @@
-"""Seccomp user notifications, seccomp_unotify(2): the ioctls of a listener, and how it is taken over.
+"""Seccomp user notifications, seccomp_unotify(2): the ioctls of a listener, and how to get one.
 
-Notification and answer are in memory of this process, laid out as the kernel
-has them: <linux/seccomp.h>. Every call may find that the notification is void, since its thread
-was killed or, before it was received, interrupted: ENOENT.
+Notification and answer are in memory of this process, laid out as the kernel has them:
+<linux/seccomp.h>. Every call may find that the notification is void, since its thread was killed
+or, before it was received, interrupted: ENOENT.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ __all__ = [
     "kill_by",
     "pidfd_open",
     "receive",
-    "send",
     "sealed_file",
+    "send",
     "set_sync_wake_up",
     "take_descriptor",
 ]
@@ -100,9 +100,9 @@ def add_descriptor(
 ) -> int:
     """Copy a descriptor into the notifying process; return its number there.
 
-    With ``answers`` the call returns that number at once (SECCOMP_ADDFD_FLAG_SEND, Linux 5.14; before
-    that: EINVAL). Raise OSError: ENOENT if the notification is void, EMFILE if that process has too many,
-    EBADF if this one has no such descriptor.
+    With ``answers`` the call returns that number at once: SECCOMP_ADDFD_FLAG_SEND, Linux 5.14;
+    EINVAL before. Raise OSError: ENOENT if the notification is void, EMFILE if that process has too
+    many descriptors, EBADF if this one has none of that number.
     """
     flags = ADDFD_SEND if answers else 0
     packed = _ADDFD.pack(notification, flags, descriptor, 0, os.O_CLOEXEC if cloexec else 0)

@@ -40,7 +40,7 @@ _RECEIVE_ENDS: Final = (6, 11)
 class Notifications:
     """What of user notifications works here; ``refusal`` says why nothing does."""
 
-    refusal: Outcome = Outcome()  # noqa: RUF009 - immutable
+    refusal: Outcome = Outcome()
     waits_killable: bool = False
     wakes_synchronously: bool = False
     receive_ends: bool = False

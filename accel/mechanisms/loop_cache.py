@@ -1,7 +1,8 @@
 """Where the machine code of the compiled loop is kept, so that later processes need no compiler.
 
 ``$XDG_CACHE_HOME/accel/loop-HASH``, or ``~/.cache/accel/loop-HASH``: HASH is that of the source it
-was compiled from; ``notify_loop-HASH`` that of a supervisor. Code is taken only from files that nobody but this user, or root, can write.
+was compiled from. The loop of a supervisor is in ``notify_loop-HASH`` there. Code is taken only
+from files that nobody but this user, or root, can write.
 """
 
 from __future__ import annotations

@@ -73,9 +73,7 @@ class LoopChoice:
 class Compiled:
     """A compiled loop of this process: a function of a module that imports numba."""
 
-    def __init__(
-        self, module: str = loop_cache.LOOP, function: str = "next_change"
-    ) -> None:
+    def __init__(self, module: str = loop_cache.LOOP, function: str = "next_change") -> None:
         self._module = module
         self._function = function
         self.loop: NextChange | None = None

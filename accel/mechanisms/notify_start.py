@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
-from typing import Final
+from typing import Final, Self
 
 from accel._kernel import spawn
 from accel.launch import Command, exec_failure, prepare
@@ -50,7 +50,7 @@ def start_supervised(loop: UserNotify, command: Command, program: Program) -> in
 class _Execution:
     """A pipe whose writing end a child loses when it executes, or ends."""
 
-    def __enter__(self) -> _Execution:
+    def __enter__(self) -> Self:
         self._reading, self._writing = (_high(end) for end in os.pipe2(os.O_CLOEXEC))
         return self
 

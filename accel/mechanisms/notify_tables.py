@@ -118,5 +118,3 @@ def _action(answer: Answer) -> int:
     if (decision.value or 0) >= 1 << 63:
         return TO_PYTHON  # No signed word holds it.
     return {1: RESUME, 3: SKIP}.get(decision.combination, TO_PYTHON)
-
-

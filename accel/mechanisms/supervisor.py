@@ -11,6 +11,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Mapping
+from functools import partial
 from threading import RLock
 from time import monotonic_ns
 from typing import Final
@@ -51,7 +52,7 @@ class Supervisor:
         listener: Listener,
         policy: Policy,
         observe: Observer,
-        turn: RLock,  # type: ignore[valid-type]  # a factory before Python 3.13
+        turn: RLock,
         *,
         is_starting: Callable[[Call], bool],
         is_ending: Callable[[], bool],
@@ -124,7 +125,7 @@ class Supervisor:
             self.tables.let_run()
             return
         try:
-            with self._turn:  # type: ignore[attr-defined]  # as above
+            with self._turn:
                 self._answer(call, notification)
         except TraceeDied:
             pass  # It was killed while it waited: no answer reaches it.
@@ -190,10 +191,15 @@ class Supervisor:
         source = injected.source
         descriptor = notify.sealed_file(source) if isinstance(source, bytes) else source
         answers = not self._policy.calls_observed
+        add = partial(
+            notify.add_descriptor,
+            self._listener,
+            notification,
+            descriptor,
+            cloexec=injected.cloexec,
+        )
         try:
-            added = notify.add_descriptor(
-                self._listener, notification, descriptor, cloexec=injected.cloexec, answers=answers
-            )
+            return _number_there(add, answers=answers)
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise TraceeDied("SECCOMP_IOCTL_NOTIF_ADDFD", 0) from None
@@ -203,10 +209,9 @@ class Supervisor:
         finally:
             if isinstance(source, bytes):
                 os.close(descriptor)
-        return added, answers
 
     def _blind_spot(self, tid: int, pid: int, detail: str) -> None:
-        with self._turn:  # type: ignore[attr-defined]  # as above
+        with self._turn:
             self._observe(EventStop(tid, pid, "blind-spot", 0, detail, monotonic_ns()))
 
     def _counter(self, call: Call) -> CallCounter:
@@ -215,6 +220,17 @@ class Supervisor:
         if counter is None:
             counter = self._counters[key] = CallCounter()
         return counter
+
+
+def _number_there(add: Callable[..., int], *, answers: bool) -> tuple[int, bool]:
+    """Add a descriptor, and answer with it if wanted and, since Linux 5.14, possible."""
+    if answers:
+        try:
+            return add(answers=True), True
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+    return add(answers=False), False
 
 
 def _check(decision: Decision, call: Call) -> None:
@@ -229,5 +245,3 @@ def _check(decision: Decision, call: Call) -> None:
             f"the handler of {call.name} returned {decision}: by notification there is no stop to"
             " send a signal at, or to stay in; use mechanism seccomp-trace"
         )
-
-

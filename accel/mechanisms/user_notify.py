@@ -171,7 +171,7 @@ class UserNotify:
     # ------------------------------------------------------------------------- until the end
 
     def _wait(self, listener: Listener) -> bool:
-        """Wait for the command's end, and for that of all who have its filter; False: some are left.
+        """Wait for the ends of the command and of all with its filter; False if some are left.
 
         Once the tree is to end, its processes are looked for and killed, for some seconds.
         """
