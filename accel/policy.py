@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Answer, Decision
-from accel.errors import AccelError, HandlerError
+from accel.errors import AccelError, HandlerError, TraceeDied
 from accel.mask import SyscallMask
 from accel.plan import Compiled, Plan, Rule
 from accel.pointees import Look
@@ -189,6 +189,8 @@ class HandlerPolicy:
         self.handler_calls += 1
         try:
             decision = rule.handler(stop)
+        except TraceeDied:
+            raise  # It was killed while its memory was read: nobody waits for an answer.
         except Exception as error:
             raise HandlerError(f"the handler of {stop.name} raised {error!r}") from error
         if decision is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast, overload
 
@@ -349,7 +350,12 @@ class Tracer:
         captures, pid = self._book.captures(plan), self._pid
         if plan.mechanism == "user-notify":
             return self._supervising(policy, captures)
-        loop = self._loop = _LOOPS[plan.mechanism](
+        make: Callable[..., PtraceLoop] = _LOOPS[plan.mechanism]
+        if plan.is_mixed:
+            from accel.mechanisms.mixed_trace import MixedTrace  # noqa: PLC0415 - few want it
+
+            make = partial(MixedTrace, supervisors=self._supervisors)
+        loop = self._loop = make(
             policy,
             self._teller,
             self._placement,

@@ -23,14 +23,16 @@ def kill_family(known: Mapping[int, int]) -> None:
     one file of /proc for each process of the host.
     """
     table = {pid: _parent_and_beginning(pid) for pid in _processes()}
-    family = {pid for pid, began in known.items() if pid in table and table[pid][1] == began}
-    grows = True
-    while grows:
-        more = {pid for pid, (parent, _began) in table.items() if parent in family} - family
-        family |= more
-        grows = bool(more)
-    for pid in family:
+    family = [pid for pid, began in known.items() if pid in table and table[pid][1] == began]
+    # Parents first, and those that have lived longest: what waits for a child must not go on.
+    family.sort(key=lambda pid: table[pid][1])
+    for pid in family:  # It grows.
         _kill(pid, table[pid][1])
+        family += [
+            child
+            for child, (parent, _began) in table.items()
+            if parent == pid and child not in family
+        ]
 
 
 def _kill(pid: int, began: int) -> None:

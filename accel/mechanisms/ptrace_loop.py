@@ -13,10 +13,11 @@ import os
 import signal as signals
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from time import monotonic_ns
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from accel._kernel import ptrace
+from accel._kernel import ptrace, spawn
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT
 from accel.abi import Abi
 from accel.call import Call
@@ -67,9 +68,8 @@ class PtraceLoop(abc.ABC):
 
     #: Whether tracees stop at every call: resumed with PTRACE_SYSCALL instead of PTRACE_CONT.
     every_call: ClassVar[bool]
-    #: There are none, unless supervisors run beside; then these threads are helpers.
-    notifications = 0
-    is_helper = False
+    #: Of seccomp(2), for the filter that the command gets.
+    filter_flags = 0
 
     def __init__(
         self,
@@ -132,6 +132,10 @@ class PtraceLoop(abc.ABC):
         """Trace the thread that will be the command."""
         self.root = root.tid
         return self.add(root)
+
+    def meeting(self, child: spawn.Launch) -> AbstractContextManager[None]:  # noqa: ARG002 - for others
+        """Do what is to be done beside until a child has executed."""
+        return contextlib.nullcontext()
 
     def add_bell(self, pid: int, ring: Callable[[], None]) -> None:
         """Call ``ring`` when the child ``pid`` ends: how another thread interrupts the wait."""
@@ -266,6 +270,16 @@ class PtraceLoop(abc.ABC):
     def _is_exit_event(self, tracee: Tracee, siginfo: bytes) -> bool:
         """Tell whether a signal is an exit event's, and of its calls if it is."""
         return self._exit_stops is not None and self._exit_stops.take(tracee, siginfo)
+
+    @property
+    def notifications(self) -> int:
+        """How many user notifications there were: none, unless supervisors run beside."""
+        return 0
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether the caller is a thread that this has made, and that runs handlers."""
+        return False
 
     @property
     def lost(self) -> int:

@@ -108,6 +108,8 @@ class UserNotify:
         """Kill the tree; from any thread."""
         self._is_ending = True
         self.supervisors.end()
+        if self._root:
+            self._kill_family()
         with self._wake_lock:
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
@@ -192,14 +194,13 @@ class UserNotify:
                 os.eventfd_read(self._wake)
                 deadline = deadline or monotonic() + _GRACE_SECONDS
             if deadline is not None and waits_for:
-                kill_family(self.supervisors.processes | self._root_if_alive)
+                self._kill_family()
                 if monotonic() > deadline and listener.pidfd not in waits_for:
                     break
         return not waits_for
 
-    @property
-    def _root_if_alive(self) -> dict[int, int]:
-        return {} if self.status is not None else {self._root: self._began}
+    def _kill_family(self) -> None:
+        kill_family({self._root: self._began} | self.supervisors.processes)
 
     def _reap(self) -> None:
         """Take the status of the command, and tell observers; another may have taken it."""

@@ -60,8 +60,8 @@ MAY_IMPORT = {
     },
     "accel.tracer": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
-        "accel.tracing_thread", "accel.supervising_thread", "accel.capture", "accel.snapshots", "accel.rulebook",
-        "accel.writers", "accel.oci",
+        "accel.tracing_thread", "accel.supervising_thread", "accel.capture", "accel.snapshots",
+        "accel.rulebook", "accel.writers", "accel.oci",
     },
     "accel.injection_grammar": {"values", "accel.decoding"},
     "accel.injection": {"values", "accel.decoding", "accel.injection_grammar"},
