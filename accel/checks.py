@@ -41,8 +41,8 @@ NO_MATCH: Final = -2
 
 _TESTS: Final = {"==": EQUALS, "startswith": STARTS, "within": WITHIN}
 _FIELDS: Final = {"family": FAMILY, "port": PORT}
-#: Unsigned numbers of 64 bits are compared as signed ones, which have the same order without it.
-BIAS: Final = 1 << 63
+#: Added to unsigned numbers of 64 bits, which then have the same order as signed ones.
+BIAS: Final = -(1 << 63)
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 _NOTHING: Final = (1, 0)
 
@@ -56,7 +56,7 @@ class Check:
     argument: int
     then: int
     otherwise: int
-    #: Which numbers answer yes; UNSIGNED ones with the BIAS taken off.
+    #: Which numbers answer yes; UNSIGNED ones with BIAS added.
     low: int = 0
     high: int = 0
     #: Of UNSIGNED the bits that are compared; of SIGNED by how many the value is shorter than a
@@ -151,7 +151,7 @@ class _Lowering:
         # As Condition.judge has it: a mask makes both sides unsigned, in the argument's width.
         value = condition.value & where.word
         mask = where.word if condition.mask is None else condition.mask & where.word
-        low, high = _range(condition.operator, value - BIAS)
+        low, high = _range(condition.operator, value + BIAS)
         return Check(UNSIGNED, where.position, 0, 0, low, high, mask)
 
     def _of_address(self, condition: SockaddrCondition) -> Check:
