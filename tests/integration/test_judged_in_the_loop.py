@@ -66,7 +66,7 @@ for name in sys.argv[1:]:
 def test_a_subtree_is_refused_in_every_spelling_by_the_loop_alone(
     flags: tuple[str, ...], tmp_path: Path, count: KernelStopCount
 ) -> None:
-    """Dots, double slashes, ends of pages, no memory; the kernel counts the stops, none Python's."""
+    """Dots, double slashes, ends of pages, no memory: the kernel counts stops, Python none."""
     directory = tmp_path / "in"
     directory.mkdir()
     (directory / "a").touch()
