@@ -223,7 +223,7 @@ def test_an_object_is_kept(cache: Path) -> None:
         lambda file: file.chmod(0o622),
         lambda file: os.chown(file, 1000, -1) if not os.geteuid() else file.unlink(),
         lambda file: file.write_text(file.read_text()[:-30]),
-        lambda file: file.write_text(file.read_text().replace("first", "f\xfcrst")),
+        lambda file: file.write_bytes(file.read_bytes().replace(b"first", b"f\xfcrst")),
         lambda file: file.write_text("accel probe 1\n[]"),
         lambda file: file.write_text(file.read_text().replace("flags", "flegs")),
         lambda file: file.write_text(""),
