@@ -6,9 +6,8 @@ ones do not run.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from accel import Decision, SyscallEntryStop, Tracer, path
 from bench.circumstances import ByLoop, Placed
@@ -47,8 +46,6 @@ def _subjects(reference: str) -> Iterator[tuple[Subject, Limit | None]]:
     yield ByLoop("numba loop, path not looked at", "numba", _library(_count, _CALL)), None
     yield ByLoop("numba loop", "numba", _library(_judge)), _WITHIN
     yield ByLoop("numba loop, call skipped", "numba", _library(_judge_and_skip)), None
-    if importlib.util.find_spec("numba"):
-        yield ByLoop("numba loop, compiled handler", "numba", _library(_compiled)), None
     yield ByLoop("Python twin", "python", _library(_judge)), None
     yield ByLoop("Python handler", "numba", _library(_handler)), None
 
@@ -70,19 +67,6 @@ def _judge(tracer: Tracer) -> None:
 def _judge_and_skip(tracer: Tracer) -> None:
     """Look at a path that is the one, and do not let the call run."""
     tracer.decide(_CALL, Decision.fail(_ERRNO), where=path.within("/"))
-
-
-def _compiled(tracer: Tracer) -> None:
-    """Let a function of the user's look."""
-    from accel import jit  # noqa: PLC0415 - it imports numba
-
-    secret = b"/secret/"
-
-    @tracer.on_entry(_CALL, jit=True)
-    def hide(call: Any, _state: Any) -> Any:
-        if jit.starts_with(call, call.arguments[1], secret):
-            return jit.SKIP, -_ERRNO
-        return jit.RESUME, 0
 
 
 def _handler(tracer: Tracer) -> None:
