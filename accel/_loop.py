@@ -424,10 +424,11 @@ def _number_of(control: int, check: int, ret_data: int, arguments: int, width: i
 def judge(control: int, tid: int, call: int, ret_data: int, arguments: int) -> int:
     """Find the answer to a call of which the filter knows no more than RET_DATA; or UNKNOWN.
 
-    ``call`` is its index in the counters, ``arguments`` the address of its six words. The answer is
-    an index in the table of answers, JUDGED and up; where that has no action, as UNKNOWN has none,
-    Python has to judge. The tracee must be stopped, or wait for the answer to a notification. Cost:
-    one process_vm_readv(2) for each argument that is looked at and short.
+    Rules before the one that RET_DATA names are not asked; 0 asks all. ``call`` is the call's index
+    in the counters, ``arguments`` the address of its six words. The answer is an index in the table
+    of answers, JUDGED and up; where that has no action, as UNKNOWN has none, Python has to judge.
+    The tracee must be stopped, or wait for the answer to a notification. Cost: one
+    process_vm_readv(2) for each argument that is looked at, if it is short.
     """
     table = _get(control, _JUDGEMENT)
     width = 0xFFFFFFFF if call >= _MAX_NUMBER else -1

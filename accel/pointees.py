@@ -1,8 +1,9 @@
 """Conditions on tracee memory: ``path.within("/srv")``, ``sockaddr.port == 443``.
 
-They are judged at the stop before the call, by the tracer: no filter can read memory. Another
-thread of the tracee, or of whoever shares that memory, can change it before the kernel reads it.
-So they are sound where a call is skipped, and a race where it runs: see ``MemoryCondition``.
+They are judged at the stop before the call, by the tracer's loop (``checks``): no filter can read
+memory. Another thread of the tracee, or of whoever shares that memory, can change it before the
+kernel reads it. So they are sound where a call is skipped, and a race where it runs: see
+``MemoryCondition``.
 
 Memory that cannot be read, and an address that has no such field, fulfil no condition, so that
 ``~`` of it, and ``!=``, hold. Where calls are refused, name what is allowed: fail() goes ``where=
