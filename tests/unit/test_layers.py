@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[2]
 #: {layer: the layers it may import}; a module belongs to the longest prefix. "values" are the
 #: modules that describe calls, masks, decisions and stops, and know of no process.
 VALUES = frozenset(
-    "accel.abi accel.arguments accel.call accel.capabilities accel.class_index"
-    " accel.class_rules accel.classes accel.decision accel.errors accel.expressions accel.families"
-    " accel.mask accel.mask_grammar accel.pointees accel.posix_regex accel.records"
-    " accel.results accel.role_rules accel.roles accel.scalars accel.signatures accel.stops"
-    " accel.value_sets".split()
+    "accel.abi accel.arguments accel.call accel.capabilities accel.checks accel.class_index"
+    " accel.class_rules accel.classes accel.decision accel.errors accel.expressions"
+    " accel.families accel.mask accel.mask_grammar accel.pointees accel.posix_regex"
+    " accel.records accel.results accel.role_rules accel.roles accel.scalars accel.signatures"
+    " accel.stops accel.value_sets".split()
 )
 MAY_IMPORT = {
     "bpf.value": set(),
@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "accel.plan_table": {"values", "accel.plan"},
     "accel.plan_listing": {"values", "bpf", "accel.plan", "accel.plan_table"},
     "accel.oci": {"values", "bpf", "accel.decoding", "accel.oci"},
-    "accel.policy": {"values", "accel.plan"},
+    "accel.judgements": {"values", "accel.plan"},
+    "accel.policy": {"values", "accel.plan", "accel.judgements"},
     "accel.tracee": {"values", "accel._kernel"},
     "accel.launch": {"values", "accel._kernel", "bpf"},
     "accel._emit": set(),
@@ -129,10 +130,13 @@ def test_an_example_imports_only_what_every_user_may(path: Path) -> None:
     assert not wrong, f"{path} must not import {', '.join(sorted(wrong))}"
 
 
+EBPF = ("bpf.probes.bpf_call", "bpf.probes.compile_with_bcc")
+
+
 @pytest.mark.parametrize(("module", "path"), MODULES, ids=str)
 def test_only_the_kernel_layer_touches_ctypes(module: str, path: Path) -> None:
     """And the places of bpf that hand memory to the kernel, bind libseccomp, or call bcc."""
-    allowed = ("accel._kernel", "bpf.installer", "bpf.libseccomp", "bpf.probes.loader")
+    allowed = ("accel._kernel", "bpf.installer", "bpf.libseccomp", *EBPF)
     if module.startswith(allowed):
         return
     text = path.read_text(encoding="utf-8")
@@ -147,9 +151,10 @@ def test_pyseccomp_is_imported_in_one_module() -> None:
     assert all(name.startswith("bpf.") for name in users)
 
 
-def test_bcc_is_known_in_one_module() -> None:
-    """Whoever wants a probe asks the loader, which alone knows where bcc is."""
+def test_bcc_is_known_to_those_who_compile_alone() -> None:
+    """One finds it; the other is a process of its own, which nobody imports."""
     users = [name for name, path in MODULES if '"bcc"' in path.read_text() and name[:3] == "bpf"]
-    assert users == ["bpf.probes.loader"]
+    assert users == ["bpf.probes.compile_with_bcc", "bpf.probes.compiler"]
+    assert not [name for name, path in MODULES if "import compile_with_bcc" in path.read_text()]
     texts = [path.read_text() for _name, path in MODULES]
     assert not [text for text in texts if "import bcc" in text or "from bcc" in text]
