@@ -42,15 +42,22 @@ def flags_of(found: Notifications) -> int:
 
 
 class Listener:
-    """A descriptor that notifications come from; ``pidfd`` is of the command."""
+    """A descriptor that notifications come from; ``pidfd`` is of the command, once ``child``."""
 
-    def __init__(self, descriptor: int, pidfd: int, found: Notifications) -> None:
+    def __init__(
+        self, descriptor: int, pidfd: int, found: Notifications, child: spawn.Launch
+    ) -> None:
         self.descriptor = descriptor
         self.pidfd = pidfd
+        self._child = child
         #: Whether RECV would not end with the last process, so that poll(2) must tell of it.
         self.polls = not found.receive_ends
         if found.wakes_synchronously:
             notify.set_sync_wake_up(descriptor)
+
+    def has_given_up(self) -> bool:
+        """Tell whether the child could not execute the command."""
+        return self._child.failure() is not None
 
     def close(self) -> None:
         """Close it: calls that wait for an answer, and all that are selected later, fail: ENOSYS.
@@ -85,7 +92,7 @@ class Handover:
             descriptor = self._wait(pidfd)
             listener = None
             if descriptor is not None:
-                listener = Listener(self._take(pidfd, descriptor), pidfd, self._found)
+                listener = Listener(self._take(pidfd, descriptor), pidfd, self._found, self._child)
         finally:
             if descriptor is None:
                 os.close(pidfd)

@@ -65,7 +65,6 @@ class MixedTrace(SeccompTrace):
         finally:
             handover.give_up()
             thread.join()
-        self._supervisors.started()
 
     def _take_over(self, handover: Handover, pid: int) -> None:
         try:

@@ -37,14 +37,15 @@ __all__ = ["Supervisor"]
 
 #: How many notifications the loop answers before Python looks whether a faster loop is there.
 _PER_BEAT: Final = 256
+_SYS_EXIT_GROUP: Final = 231
 _compiled: Final = Compiled(loop_cache.NOTIFY_LOOP, "next_notification")
 
 
 class Supervisor:
     """Answers until nobody is left under the filter, or somebody has failed.
 
-    ``turn`` is held while policy and observers are at work. ``is_starting`` tells whether a call is
-    the launching child's own; ``is_ending`` whether whoever notifies is to be killed.
+    ``turn`` is held while policy and observers are at work; ``is_ending`` tells whether whoever
+    notifies is to be killed.
     """
 
     def __init__(
@@ -54,7 +55,6 @@ class Supervisor:
         observe: Observer,
         turn: RLock,
         *,
-        is_starting: Callable[[Call], bool],
         is_ending: Callable[[], bool],
         records: CallRecords | None = None,
     ) -> None:
@@ -64,7 +64,7 @@ class Supervisor:
         self._policy = policy
         self._observe = observe
         self._turn = turn
-        self._is_starting = is_starting
+        self._has_given_up = listener.has_given_up
         self._is_ending = is_ending
         #: The processes that notifications came from, and when each began.
         self.processes: dict[int, int] = {}
@@ -121,8 +121,8 @@ class Supervisor:
             return
         six: tuple[int, int, int, int, int, int] = tuple(arguments)  # type: ignore[assignment]
         call = Call(tid, pid, abi, number, six, ip)
-        if self._is_starting(call):
-            self.tables.let_run()
+        if number == _SYS_EXIT_GROUP and self._has_given_up():
+            self.tables.let_run()  # The child's own, as it could not execute the command.
             return
         try:
             with self._turn:

@@ -7,10 +7,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import Final
 
 from accel.abi import Abi
-from accel.call import Call
 from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.listener import Listener
@@ -18,8 +16,6 @@ from accel.mechanisms.supervisor import Supervisor
 from accel.results import CallCounter
 
 __all__ = ["Supervisors"]
-
-_SYS_EXIT_GROUP: Final = 231
 
 
 class Supervisors:
@@ -48,7 +44,6 @@ class Supervisors:
         self._supervisors: list[Supervisor] = []
         self._threads: list[threading.Thread] = []
         self._listener: Listener | None = None
-        self._is_starting = True
         self._is_ending = False
 
     def start(self, listener: Listener) -> None:
@@ -61,7 +56,6 @@ class Supervisors:
                 self._policy,
                 self._observe,
                 self.turn,
-                is_starting=self._makes_itself,
                 is_ending=lambda: self._is_ending,
                 records=self._records,
             )
@@ -77,10 +71,6 @@ class Supervisors:
             )
         for thread in self._threads:
             thread.start()
-
-    def started(self) -> None:
-        """Take note that the command has executed."""
-        self._is_starting = False
 
     def end(self) -> None:
         """Kill whoever notifies from now on; from any thread."""
@@ -134,10 +124,6 @@ class Supervisors:
             for key, counter in supervisor.counters().items():
                 counters[key] = counter + counters.get(key, CallCounter())
         return counters
-
-    def _makes_itself(self, call: Call) -> bool:
-        """Tell whether a call is the launching child's, which gives up when it cannot execute."""
-        return self._is_starting and call.number == _SYS_EXIT_GROUP and call.abi is Abi.X86_64
 
     def _serve(self, supervisor: Supervisor, cpu: int | None) -> None:
         # As in the tracing thread: signals are for the host's threads.

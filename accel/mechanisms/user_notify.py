@@ -86,7 +86,6 @@ class UserNotify:
 
     def executed(self) -> None:
         """Take note that the command runs; in the thread that supervises."""
-        self.supervisors.started()
         self._placement.started(self._root)
 
     def started(self) -> None:
