@@ -79,6 +79,7 @@ def host(tree: Path, files: Mapping[str, str | None] = FILES, **fields: object) 
         library=Library((2, 5, 5), ()),
         release="6.1.0-18-amd64",
         python_path=(str(tree / "venv"),),
+        costs=replace(ASSUMED, measured_at=1),
     )
     return replace(good, **fields)  # type: ignore[arg-type]
 
