@@ -18,8 +18,8 @@ from accel import user_cache
 from bpf.value import frozen
 
 __all__ = [
-    "ASSUMED", "NATIVE", "CostTable", "Loop", "Ranking", "Way", "age", "current", "file_name", "load",
-    "microseconds", "rank", "store",
+    "ASSUMED", "NATIVE", "CostTable", "Loop", "Ranking", "Way", "age", "current", "file_name",
+    "load", "microseconds", "rank", "store",
 ]  # fmt: skip
 
 #: Of the file; tables of another are not read.
