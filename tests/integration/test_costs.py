@@ -155,7 +155,11 @@ def test_what_was_measured_chooses_and_nothing_else_changes(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     require(PerfExitEvents([]), "perf events stop calls at their exit")
     assert store(
-        replace(ASSUMED, measured_at=1, ns={**ASSUMED.ns, **dict(zip((PERF, TWICE), figures))})
+        replace(
+            ASSUMED,
+            measured_at=1,
+            ns={**ASSUMED.ns, **dict(zip((PERF, TWICE), figures, strict=True))},
+        )
     )
     script = "for _ in range(5): os.sched_get_priority_max(3)"
     seen, tracer = exits(script, "sched_get_priority_max")
