@@ -1,7 +1,7 @@
 """What a call costs by each mechanism: measured on this host, or else assumed.
 
 ``accel doctor --measure`` measures, in ``accel.cost_measurement``, and the table is kept in
-``accel.user_cache`` as ``costs-KEY.json``: KEY is that of the kernel's release, the processor's
+``bpf.user_cache`` as ``costs-KEY.json``: KEY is that of the kernel's release, the processor's
 model, and of this format. No run measures: it takes seconds. Without a table of this host the one
 of README.md is assumed. The figures decide between ways that give the same results, and only by
 their ratios, which differ far less from host to host than the times do.
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from accel import user_cache
+from bpf import user_cache
 from bpf.value import frozen
 
 __all__ = [
@@ -157,7 +157,7 @@ def current() -> CostTable:
 
 def load() -> CostTable | None:
     """Read this host's table; None if it was not measured, or the file cannot be trusted."""
-    content = user_cache.read(file_name())
+    content = user_cache.take(file_name())
     if content is None:
         return None
     import json  # noqa: PLC0415 - few plans have a choice to make, and fewer hosts a table
@@ -182,7 +182,7 @@ def store(table: CostTable) -> bool:
         "ns": _listed(table.ns),
         "missing": _listed(table.missing),
     }
-    return user_cache.write(file_name(), json.dumps(kept, indent=1).encode())
+    return user_cache.keep(file_name(), json.dumps(kept, indent=1).encode())
 
 
 def file_name() -> str:

@@ -1,9 +1,8 @@
 """Which exit_only() rules stop by exit events, and which twice, as without exit events.
 
 Both tell the same. An exit event is one stop, and the kernel compares the result; but of its two
-sources perf compares no arguments, and eBPF has to be compiled and costs more than two stops do. A
-filter compares arguments, and no result. So the conditions of a rule choose; the costs do where it
-has none.
+sources perf compares no arguments, and eBPF costs more than two stops do. A filter compares
+arguments, and no result. So the conditions of a rule choose; the costs do where it has none.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ __all__ = ["Candidate", "candidates"]
 
 _EXIT_ONLY: Final = Decision.exit_only()
 _COMBINATION: Final = 4
-#: Where no costs are compared, what is there at once comes first: eBPF is compiled.
+#: Where no costs are compared, what is there at once comes first: eBPF may have to be compiled.
 _EVENTS: Final = tuple(Way(f"exit-event:{source}", _COMBINATION) for source in ("perf", "ebpf"))
 _FILTERED: Final = "a filter compares its arguments, perf events do not"
 

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from accel import costs, user_cache
+from accel import costs
 from accel.capabilities import MECHANISMS
 from accel.costs import NATIVE, CostTable, Way, microseconds
+from bpf import user_cache
 
 __all__ = ["as_json", "lines", "measured"]
 
@@ -34,7 +35,7 @@ def measured(*, again: bool) -> CostTable:
     finally:
         _progress("")
     if not costs.store(table):
-        where = user_cache.path(costs.file_name()) or "$HOME"
+        where = user_cache.directory() or "$HOME"
         print(f"accel: the table cannot be kept: see {where}", file=sys.stderr, flush=True)
     return table
 

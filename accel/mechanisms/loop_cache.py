@@ -1,16 +1,17 @@
 """Where the machine code of the compiled loop is kept, so that later processes need no compiler.
 
-In ``accel.user_cache``, as ``loop-HASH``: HASH is that of the source it was compiled from.
+``loop-HASH`` in the user's cache: HASH is that of the source it was compiled from.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from importlib.machinery import PathFinder
 from typing import Final
 
-from accel import user_cache
+from bpf import user_cache
 
 __all__ = ["load", "path", "store"]
 
@@ -19,15 +20,14 @@ _MODULE: Final = "accel._loop"
 
 
 def path() -> str:
-    """Tell the file's name; empty if this user has no home. Cost: it reads the source."""
+    """Tell where the file is; empty if it cannot be anywhere. Cost: it reads the source."""
     name = _name()
-    return user_cache.path(name) if name else ""
+    return os.path.join(user_cache.directory(), name) if name and user_cache.directory() else ""
 
 
 def load() -> bytes | None:
     """Read the code; None if there is none that can be trusted."""
-    name = _name()
-    content = user_cache.read(name) if name else None
+    content = user_cache.take(_name())
     if content is None or not content.startswith(_MAGIC):
         return None
     return content.removeprefix(_MAGIC) or None
@@ -36,7 +36,7 @@ def load() -> bytes | None:
 def store(code: bytes) -> bool:
     """Keep the code for later processes; False where nothing can be written."""
     name = _name()
-    return bool(name) and user_cache.write(name, _MAGIC + code)
+    return bool(name) and user_cache.keep(name, _MAGIC + code)
 
 
 def _name() -> str:

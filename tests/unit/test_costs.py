@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from accel import costs, user_cache
+from accel import costs
 from accel.capabilities import MECHANISMS
 from accel.command_line.cost_table import as_json, lines
 from accel.costs import ASSUMED, NATIVE, CostTable, Way, rank
+from bpf import user_cache
 from bpf.value import replace
 
 PERF, EBPF, TWICE = (
@@ -30,6 +31,11 @@ def table(**ns: float) -> CostTable:
     """Make a measured table of the three ways to stop at exits."""
     named = {"perf": PERF, "ebpf": EBPF, "twice": TWICE}
     return CostTable({NATIVE: 1.0} | {named[name]: value for name, value in ns.items()}, 1)
+
+
+def kept_file() -> Path:
+    """Tell where this host's table is kept."""
+    return Path(user_cache.directory(), costs.file_name())
 
 
 # ------------------------------------------------------------------------------- ranking
@@ -84,7 +90,7 @@ def test_a_table_is_read_as_it_was_kept() -> None:
     assert costs.store(kept)
     assert costs.load() == kept
     assert costs.current().source == "measured"
-    assert os.stat(user_cache.path(costs.file_name())).st_mode & 0o777 == 0o600
+    assert os.stat(kept_file()).st_mode & 0o777 == 0o600
 
 
 def _change(**changes: object) -> Callable[[Path], object]:
@@ -117,7 +123,6 @@ HAZARDS: dict[str, Callable[[Path], object]] = {
     "empty": lambda file: file.write_bytes(b""),
     "cut short": lambda file: file.write_bytes(file.read_bytes()[:-20]),
     "no text": lambda file: file.write_bytes(b"\xff\0"),
-    "endless": lambda file: file.write_bytes(b" " * (1 << 21) + file.read_bytes()),
     "deep": lambda file: file.write_bytes(b"[" * 100_000),
     "not an object": lambda file: file.write_bytes(b"[]"),
     "of another version": _change(schema=0),
@@ -137,7 +142,7 @@ HAZARDS: dict[str, Callable[[Path], object]] = {
 def test_a_file_that_cannot_be_trusted_is_as_none(hazard: str) -> None:
     """What is assumed holds; the next measurement takes the file's place, if anything can."""
     assert costs.store(MEASURED)
-    file = Path(user_cache.path(costs.file_name()))
+    file = kept_file()
     HAZARDS[hazard](file)
     assert costs.load() is None
     assert costs.current() is ASSUMED
@@ -152,7 +157,6 @@ def test_where_nothing_can_be_kept_nothing_fails(monkeypatch: pytest.MonkeyPatch
     assert not costs.store(MEASURED)
     assert costs.current() is ASSUMED
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert user_cache.path("any") == ""
     assert not costs.store(MEASURED)
     assert costs.load() is None
 

@@ -17,10 +17,11 @@ VALUES = frozenset(
     " accel.class_rules accel.classes accel.costs accel.decision accel.errors accel.expressions"
     " accel.families accel.mask accel.mask_grammar accel.pointees accel.posix_regex accel.records"
     " accel.results accel.role_rules accel.roles accel.scalars accel.signatures accel.stops"
-    " accel.user_cache accel.value_sets".split()
+    " accel.value_sets".split()
 )
 MAY_IMPORT = {
     "bpf.value": set(),
+    "bpf.user_cache": set(),
     "bpf": {"bpf"},
     "bpf.probes": {"bpf", "bpf.probes"},
     "values": {"values"},
@@ -114,9 +115,9 @@ def imports(path: Path) -> Iterator[str]:
 def test_a_module_imports_only_what_its_layer_may(module: str, path: Path) -> None:
     """Command line, bench → tracer → mechanisms → plan → bpf; everything → values.
 
-    How values are made, everybody may know.
+    How values are made, and where this user's files are kept, everybody may know.
     """
-    allowed = MAY_IMPORT[layer(module)] | {"bpf.value"}
+    allowed = MAY_IMPORT[layer(module)] | {"bpf.value", "bpf.user_cache"}
     wrong = {name for name in imports(path) if layer(name) not in allowed}
     assert not wrong, f"{module} ({layer(module)}) must not import {', '.join(sorted(wrong))}"
 
@@ -128,10 +129,13 @@ def test_an_example_imports_only_what_every_user_may(path: Path) -> None:
     assert not wrong, f"{path} must not import {', '.join(sorted(wrong))}"
 
 
+EBPF = ("bpf.probes.bpf_call", "bpf.probes.compile_with_bcc")
+
+
 @pytest.mark.parametrize(("module", "path"), MODULES, ids=str)
 def test_only_the_kernel_layer_touches_ctypes(module: str, path: Path) -> None:
     """And the places of bpf that hand memory to the kernel, bind libseccomp, or call bcc."""
-    allowed = ("accel._kernel", "bpf.installer", "bpf.libseccomp", "bpf.probes.loader")
+    allowed = ("accel._kernel", "bpf.installer", "bpf.libseccomp", *EBPF)
     if module.startswith(allowed):
         return
     text = path.read_text(encoding="utf-8")
@@ -146,9 +150,10 @@ def test_pyseccomp_is_imported_in_one_module() -> None:
     assert all(name.startswith("bpf.") for name in users)
 
 
-def test_bcc_is_known_in_one_module() -> None:
-    """Whoever wants a probe asks the loader, which alone knows where bcc is."""
+def test_bcc_is_known_to_those_who_compile_alone() -> None:
+    """One finds it; the other is a process of its own, which nobody imports."""
     users = [name for name, path in MODULES if '"bcc"' in path.read_text() and name[:3] == "bpf"]
-    assert users == ["bpf.probes.loader"]
+    assert users == ["bpf.probes.compile_with_bcc", "bpf.probes.compiler"]
+    assert not [name for name, path in MODULES if "import compile_with_bcc" in path.read_text()]
     texts = [path.read_text() for _name, path in MODULES]
     assert not [text for text in texts if "import bcc" in text or "from bcc" in text]
