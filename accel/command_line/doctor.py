@@ -21,7 +21,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from accel.command_line import cost_table
 from accel.costs import ASSUMED, CostTable
 from accel.doctor import Check, Host, State, examine, hindrances
 from accel.errors import SetupError
@@ -55,6 +54,8 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     can_work = not hindrances(checks)
     table = host.costs or ASSUMED
     if options.measure and can_work:
+        from accel.command_line import cost_table  # noqa: PLC0415 - few ask
+
         table = cost_table.measured(again=options.measure == _AGAIN)
         checks = examine(replace(host, costs=table))
     if options.json:
@@ -81,10 +82,12 @@ def _write(report: str) -> None:
 
 
 def _json(checks: Sequence[Check], table: CostTable) -> str:
+    from accel.command_line.cost_table import as_json  # noqa: PLC0415 - few ask
+
     found: dict[str, Any] = {
         "schema": _SCHEMA,
         "checks": [asdict(check) for check in checks],
-        "costs": cost_table.as_json(table),
+        "costs": as_json(table),
     }
     return json.dumps(found, indent=1)
 
