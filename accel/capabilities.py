@@ -27,6 +27,7 @@ MechanismName: TypeAlias = Literal[
     "exit-event",
     "exit-event:perf",
     "exit-event:ebpf",
+    "observe",
 ]
 
 _BOTH: Final = (Abi.X86_64, Abi.I386)
@@ -71,6 +72,11 @@ MECHANISMS: Final[Mapping[str, Capabilities]] = MappingProxyType({
             "ptrace-syscall",
             _stops(c0=2, c1=2, c2=2, c3=2, c4=2, c5=2, c6=2, c7=2),
             attaches=True,
+        ),
+        # Of combinations 0 and 1 it tells what there is to tell, after the fact.
+        Capabilities(
+            "observe", _stops(c0=0, c1=0, c5=0), attaches=True,
+            privilege="root, python3-bpfcc and kernel headers",
         ),
     )
 })  # fmt: skip

@@ -20,7 +20,7 @@ enum { RECORDS_A_WAKE = 512 };
 enum { CAPTURED = 0x3f, ENTERED = 1 << 6, RETURNED = 1 << 8, UNTERMINATED = 1 << 15 };
 enum { MAX_STRINGS = 3, STRING_LIMIT = 4096 };
 /* What is to be done with a call, above the bits of its arguments that are strings. */
-enum { SELECTED = 1 << 6 };
+enum { SELECTED = 1 << 6, ENTRY_ONLY = 1 << 7, RULE_SHIFT = 8 };
 
 /* What an event is, in its `kind`: bpf.probes.observe.Kind. */
 enum { CALL, ATTACHED, EXECUTED, ENDED, DELIVERED, GENERATED, EXITING, FOREIGN, WATCHED };
@@ -94,10 +94,10 @@ struct settings {
 	/* Whether calls are written, and not counted alone; and each when it begins, too. */
 	u8 has_records, has_beginnings;
 	/* What is done with numbers from NUMBERS. */
-	u8 unnamed, unused[7];
+	u16 unnamed, unused[3];
 	/* How many threads the reader has named, or is about to, in `seeds`. */
 	u64 seeded;
-	u8 numbers[2 * NUMBERS];
+	u16 numbers[2 * NUMBERS];
 };
 
 /* Threads, ever: those that the reader named and were seen, their descendants, who has ended, and
@@ -272,8 +272,9 @@ static __always_inline void describe(struct sample *call, const struct registers
 	}
 }
 
-/* What is to be done with a call: SELECTED, and the arguments that are strings. */
-static __always_inline u8 wanted(const struct settings *asked, const struct sample *call)
+/* What is to be done with a call: SELECTED, whether to tell nothing but that it begins, which
+ * arguments are strings, and its rule. */
+static __always_inline u16 wanted(const struct settings *asked, const struct sample *call)
 {
 	u32 number = call->number;
 
@@ -328,12 +329,12 @@ static __always_inline bool write_page(struct page *page, const struct sample *c
 }
 
 /* A call begins. What its arguments point to is read now, as the call may change it. */
-static __always_inline void begin(struct member *task, const struct settings *asked, u32 bits)
+static __always_inline void begin(struct member *task, const struct settings *asked, u16 choice)
 {
 	struct sample *call = &task->call;
 	struct page *page = blank_page();
-	u32 size = 1;
-	bool is_written;
+	bool is_all = choice & ENTRY_ONLY;
+	u32 bits = choice & CAPTURED, size = 1;
 
 	if (!page)
 		return;
@@ -341,15 +342,17 @@ static __always_inline void begin(struct member *task, const struct settings *as
 		size = capture(page, call, bits);
 		/* Memory that is not there yet, or nowhere: the call itself may bring it. */
 		task->is_cut = !size;
-		if (!size)
-			return;
 	}
-	if (!bits && !asked->has_beginnings)
+	if (!is_all && (task->is_cut || !(bits || asked->has_beginnings)))
 		return;
-	call->flags |= ENTERED;
-	is_written = write_page(page, call, size - 1);
+	call->flags |= is_all ? 0 : ENTERED;
+	task->has_lost = !write_page(page, call, size ? size - 1 : 0);
 	call->flags &= ~ENTERED;
-	task->has_lost = !is_written;
+	if (is_all) {
+		task->is_selected = 0;
+		if (task->has_lost)
+			lose(true);
+	}
 }
 
 /* A call has ended, or its thread has. What is told of it in part only counts as lost. */
@@ -416,7 +419,7 @@ RAW_TRACEPOINT_PROBE(sys_enter)
 	struct sample *call;
 	struct count *count;
 	u64 identity;
-	u8 choice;
+	u16 choice;
 
 	if (!task || !asked_for)
 		return 0;
@@ -431,11 +434,13 @@ RAW_TRACEPOINT_PROBE(sys_enter)
 	call->number = ctx->args[1];
 	call->result = 0;
 	call->flags = asked_for->call_flags;
+	call->string_sizes[0] = call->string_sizes[1] = call->string_sizes[2] = 0;
 	describe(call, &regs);
 	task->is_inside = 1;
 	task->is_cut = task->has_lost = task->is_ending = 0;
 	task->signal = 0;
 	choice = wanted(asked_for, call);
+	call->rule = choice >> RULE_SHIFT;
 	/* Of what the launching child does besides to execute the command nobody wants to hear. */
 	task->is_selected = choice & SELECTED && (!task->is_launching || call->number == EXECVE);
 	call->entered_ns = bpf_ktime_get_ns();
@@ -444,7 +449,7 @@ RAW_TRACEPOINT_PROBE(sys_enter)
 		if (count)
 			count->calls += 1;
 		if (asked_for->has_records)
-			begin(task, asked_for, choice & CAPTURED);
+			begin(task, asked_for, choice);
 	}
 	judge(task);
 	return 0;
@@ -526,7 +531,7 @@ RAW_TRACEPOINT_PROBE(sched_process_exec)
 		task->call.flags &= ~CAPTURED;
 		task->call.tid = task->tid = identity;
 	}
-	tell(&event, waking());
+	tell(&event, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 
@@ -540,6 +545,7 @@ RAW_TRACEPOINT_PROBE(sched_process_exit)
 
 	if (!task || !asked_for || !all)
 		return 0;
+	/* The kernel's own threads of a process, and those killed before they began, never ran. */
 	if (task->tid) {
 		if (task->is_inside) {
 			task->call.left_ns = bpf_ktime_get_ns();
@@ -561,7 +567,7 @@ RAW_TRACEPOINT_PROBE(sched_process_exit)
  * one: SEND_SIG_NOINFO, SEND_SIG_PRIV of <linux/sched/signal.h>. */
 static __always_inline void describe_signal(struct sample *event, u64 info)
 {
-	event->result = info;
+	event->result = info > 1 ? 2 : info;
 	if (info > 1)
 		bpf_probe_read_kernel(event->arguments, sizeof(event->arguments), (void *)info);
 }

@@ -7,9 +7,11 @@ each call of each process on the host runs it.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import enum
 import struct
+import threading
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -19,7 +21,20 @@ from bpf.probes.loader import LoadedProgram, Map, load, source
 from bpf.probes.ring import Ring
 from bpf.value import frozen
 
-__all__ = ["EVENT", "NUMBERS", "SELECTED", "Counted", "Event", "Kind", "Observation", "Wanted"]
+__all__ = [
+    "BY_CALL",
+    "ENTRY_ONLY",
+    "EVENT",
+    "NUMBERS",
+    "RULE_SHIFT",
+    "SELECTED",
+    "ZAPPED",
+    "Counted",
+    "Event",
+    "Kind",
+    "Observation",
+    "Wanted",
+]
 
 #: 32 MiB: what one CPU can write in 70 ms, if it does nothing but system calls. Without records
 #: only ends of threads and signals are written.
@@ -29,11 +44,15 @@ _PAGE: Final = 4096
 
 #: In ``Wanted.choices``: the call is selected. Bits 0 to 5: arguments that are strings.
 SELECTED: Final = 1 << 6
+#: There too: nothing is told of the call but that it begins.
+ENTRY_ONLY: Final = 1 << 7
+#: There too, above these bits: the rule that the call falls under.
+RULE_SHIFT: Final = 8
 #: Numbers from here on have no choice of their own.
 NUMBERS: Final = 1024
 
 #: struct settings, struct totals, struct written, struct key, struct count of observe.bpf.c.
-_SETTINGS: Final = struct.Struct(f"=IHBBB7xQ{2 * NUMBERS}s")
+_SETTINGS: Final = struct.Struct(f"=IHBBH6xQ{4 * NUMBERS}s")
 _TOTALS: Final = struct.Struct("=4Q")
 _WRITTEN: Final = struct.Struct("=3Q")
 _KEY: Final = struct.Struct("=Ii")
@@ -73,6 +92,11 @@ class Kind(enum.IntEnum):
     WATCHED = 8
 
 
+#: Flags of ENDED: the thread's own call ended it; the kernel did, for its process.
+BY_CALL: Final = 1
+ZAPPED: Final = 2
+
+
 class Event(NamedTuple):
     """What is not a call."""
 
@@ -86,10 +110,6 @@ class Event(NamedTuple):
     result: int
     strings: int
     flags: int
-
-    #: Flags of ENDED.
-    BY_CALL = 1
-    ZAPPED = 2
 
     @classmethod
     def parse(cls, record: bytes) -> Event:
@@ -119,11 +139,11 @@ class Wanted:
 
     def numbers(self) -> bytes:
         """Lay the choices out as struct settings has them."""
-        table = bytearray(2 * NUMBERS)
+        table = array.array("H", bytes(4 * NUMBERS))
         for (arch, number), choice in self.choices.items():
             if 0 <= number < NUMBERS:
                 table[arch * NUMBERS + number] = choice
-        return bytes(table)
+        return table.tobytes()
 
 
 class Counted(NamedTuple):
@@ -148,6 +168,8 @@ class Observation:
         self._seeded = self._withdrawn = 0
         self._counts: dict[tuple[int, int], Counted] = {}
         self._figures = (0,) * 6
+        #: Held while maps are read that ``close`` would close.
+        self._lock = threading.RLock()
         self._program: LoadedProgram | None = load(
             f"#define RING_PAGES {pages}\n{source('observe.bpf.c')}"
         )
@@ -221,18 +243,15 @@ class Observation:
 
     def counts(self) -> dict[tuple[int, int], Counted]:
         """Count the selected calls so far, by architecture and number; none is lost here."""
-        if self._program is not None:
-            self._counts = {
-                _KEY.unpack(key): Counted(*_sums(_COUNT, value))  # type: ignore[misc]  # pairs
-                for key, value in self._map("counts").items()
-            }
-        return self._counts
+        with self._lock:
+            if self._program is not None:
+                self._counts = dict(map(_counted, self._map("counts").items()))
+            return self._counts
 
     @property
     def alive(self) -> int:
         """How many threads of the tree have not ended."""
-        adopted, followed, ended, _unfollowed, _calls, _events = self._read_figures()
-        del adopted  # They are among those that were seeded.
+        _adopted, followed, ended, *_ = self._read_figures()
         return self._seeded - self._withdrawn + followed - ended
 
     @property
@@ -251,13 +270,14 @@ class Observation:
         return self._read_figures()[5]
 
     def _read_figures(self) -> tuple[int, ...]:
-        if self._program is not None:
-            totals = self._map("totals").get(_FIRST)
-            written = self._map("written").get(_FIRST)
-            assert totals is not None  # Arrays: their elements are always there.
-            assert written is not None
-            self._figures = (*_TOTALS.unpack(totals), *_sums(_WRITTEN, written)[:2])
-        return self._figures
+        with self._lock:
+            if self._program is not None:
+                totals = self._map("totals").get(_FIRST)
+                written = self._map("written").get(_FIRST)
+                assert totals is not None  # Arrays: their elements are always there.
+                assert written is not None
+                self._figures = (*_TOTALS.unpack(totals), *_sums(_WRITTEN, written)[:2])
+            return self._figures
 
     def _map(self, name: str) -> Map:
         assert self._program is not None
@@ -265,13 +285,14 @@ class Observation:
 
     def close(self) -> None:
         """Detach the program; what was counted stays. May be called again."""
-        if self._program is None:
-            return
-        self.counts()
-        self._read_figures()
-        self._ring.close()
-        self._program.close()
-        self._program = None
+        with self._lock:
+            if self._program is None:
+                return
+            self.counts()
+            self._read_figures()
+            self._ring.close()
+            self._program.close()
+            self._program = None
 
     def __enter__(self) -> Self:
         return self
@@ -283,6 +304,11 @@ class Observation:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _counted(item: tuple[bytes, bytes]) -> tuple[tuple[int, int], Counted]:
+    arch, number = _KEY.unpack(item[0])
+    return (arch, number), Counted(*_sums(_COUNT, item[1]))
 
 
 def _sums(layout: struct.Struct, value: bytes) -> tuple[int, ...]:

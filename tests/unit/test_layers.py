@@ -48,7 +48,10 @@ MAY_IMPORT = {
     "accel.testing": {"values"},
     "accel.ptrace_vm": {"values", "accel._kernel", "bpf", "accel.ptrace_vm"},
     "accel.doctor": {"values", "accel._kernel", "bpf", "bpf.probes", "accel.doctor"},
-    "accel.mechanism_choice": {"values", "bpf", "accel.plan", "accel.mechanisms"},
+    "accel.observation": {"values", "bpf", "bpf.probes", "accel.plan"},
+    "accel.mechanism_choice": {
+        "values", "bpf", "accel.plan", "accel.mechanisms", "accel.observation",
+    },
     "accel.rulebook": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
         "accel.mechanism_choice", "accel.oci",
@@ -57,6 +60,7 @@ MAY_IMPORT = {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
         "accel.tracing_thread", "accel.capture", "accel.snapshots", "accel.rulebook",
         "accel.writers", "accel.oci",
+        "accel.observation",
     },
     "accel.injection_grammar": {"values", "accel.decoding"},
     "accel.injection": {"values", "accel.decoding", "accel.injection_grammar"},
