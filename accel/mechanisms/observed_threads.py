@@ -43,6 +43,8 @@ class _Process:
         self.status: int | None = None
         #: Signals that were sent and not delivered, the last one last.
         self.sent: dict[int, Event] = {}
+        #: The signal that was delivered, and ends it; 0 if none was.
+        self.delivered = 0
         #: The end of its leader, which is told when there are no other threads any more.
         self.leader: Exited | Killed | None = None
         #: Whether its killing signal has been told.
@@ -82,8 +84,7 @@ class ObservedThreads:
             case Kind.GENERATED:
                 self._process(event.pid).sent[event.number] = event
             case Kind.DELIVERED:
-                self._process(event.pid).sent.pop(event.number, None)
-                self._tell_signal(event, event.tid)
+                self._delivered(event)
             case Kind.EXITING:
                 self._process(event.pid).status = event.result
             case Kind.FOREIGN:
@@ -101,7 +102,9 @@ class ObservedThreads:
         if not event.flags & ZAPPED:
             return False
         process = self._process(event.pid)
-        return process.is_killed or self._killer(process) in (None, signal.SIGKILL)
+        if process.is_killed or process.delivered:
+            return True
+        return self._killer(process) in (None, signal.SIGKILL)
 
     def detach(self, time_ns: int) -> None:
         """Tell of the threads that are let go."""
@@ -146,6 +149,14 @@ class ObservedThreads:
 
     # ------------------------------------------------------------------------- signals
 
+    def _delivered(self, event: Event) -> None:
+        process = self._process(event.pid)
+        process.sent.pop(event.number, None)
+        is_default = event.left_ns == signal.SIG_DFL
+        if is_default and event.number not in _HARMLESS:
+            process.delivered = process.delivered or event.number
+        self._tell_signal(event, event.tid)
+
     def _tell_signal(self, event: Event, tid: int) -> None:
         if self.started:
             siginfo = _siginfo(event)
@@ -156,8 +167,10 @@ class ObservedThreads:
     def _killer(self, process: _Process) -> int | None:
         """Find the signal that ended a process whose threads the kernel stopped; None: no signal.
 
-        One that ends the process is never delivered: the kernel ends all threads instead.
+        Most of those are never delivered: the kernel ends all threads instead.
         """
+        if process.delivered:
+            return process.delivered
         if process.status is not None:
             return None
         if signal.SIGKILL in process.sent:
@@ -192,7 +205,7 @@ class ObservedThreads:
         killer = self._killer(process)
         if killer is None:
             return Exited(tid, pid, process.status or 0, time_ns)
-        if killer != signal.SIGKILL and not process.is_killed:
+        if killer in process.sent and killer != signal.SIGKILL and not process.is_killed:
             self._tell_signal(process.sent[killer], tid)
         process.is_killed = True
         return Killed(tid, pid, killer, time_ns=time_ns)

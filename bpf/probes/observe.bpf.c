@@ -587,6 +587,8 @@ RAW_TRACEPOINT_PROBE(signal_deliver)
 		return 0;
 	}
 	task->signal = event.number;
+	/* struct sigaction of <asm/signal.h>, as rt_sigaction(2) has it, begins with the handler. */
+	bpf_probe_read_kernel(&event.left_ns, sizeof(event.left_ns), (void *)ctx->args[2]);
 	describe_signal(&event, ctx->args[1]);
 	tell(&event, waking());
 	return 0;

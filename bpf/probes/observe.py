@@ -80,7 +80,7 @@ class Kind(enum.IntEnum):
     #: ``number``: the last signal that was delivered since its last call.
     ENDED = 3
     #: A signal, ``number``, is delivered. ``arguments``: 48 bytes of siginfo, if ``result`` is not
-    #: 0 or 1.
+    #: 0 or 1; ``left_ns``: what handles it, SIG_DFL is 0.
     DELIVERED = 4
     #: The same when it is sent; ``left_ns`` and ``strings`` are pid and uid of who sends it.
     GENERATED = 5
