@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["planned", "wanted"]
 
 _NOTE: Final = (
-    "nothing stops: of what arguments point to, strings alone are shown; and signals that a process"
-    " ignores are not"
+    "nothing stops: what arguments point to is shown of strings alone, and of signals those that a"
+    " process does not ignore"
 )
 #: What an observer can be asked to do with a call.
 _SEES_ALL, _SEES_ENTRY, _SEES_NOTHING = Decision.inspect(), Decision.resume(), Decision.allow()

@@ -250,6 +250,7 @@ class Observe:
         if self._is_told or self._observation is None:
             return
         self._is_told = True
+        self._fetch()  # What happened before it was told to end.
         now = monotonic_ns()
         while self._waiting and not self._is_hurried:
             self._tell_some()
@@ -262,7 +263,7 @@ class Observe:
         self._observation.close()
         events, threads = self._observation.lost_events, self._observation.unfollowed
         if self._waiting_bytes:
-            self._blind_spot(f"{self._waiting_bytes} bytes of events were left untold at its end", now)
+            self._blind_spot(f"{self._waiting_bytes} bytes of events were left untold", now)
         if events:
             self._blind_spot(f"{events} signals, forks or ends found the ring full", now)
         if threads:
@@ -308,6 +309,10 @@ class Observe:
     def _kill(self) -> None:
         if self.is_attached or self._observation is None or not self._threads.root:
             return
+        if not self._is_reaped:
+            # It first: it could see its children die, and do something about it.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._threads.root, signal.SIGKILL)
         descriptors: dict[int, int] = {}
         for pid in self._observation.pids():
             with contextlib.suppress(OSError):
@@ -319,9 +324,6 @@ class Observe:
                 with contextlib.suppress(OSError):
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             os.close(descriptor)
-        if not self._is_reaped:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._threads.root, signal.SIGKILL)
 
     def close(self) -> None:
         """Detach from the kernel and close the sinks."""
