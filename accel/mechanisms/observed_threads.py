@@ -102,9 +102,7 @@ class ObservedThreads:
         if not event.flags & ZAPPED:
             return False
         process = self._process(event.pid)
-        if process.is_killed or process.delivered:
-            return True
-        return self._killer(process) in (None, signal.SIGKILL)
+        return not self._takes(event.tid, self._killer(process), process)
 
     def detach(self, time_ns: int) -> None:
         """Tell of the threads that are let go."""
@@ -177,6 +175,16 @@ class ObservedThreads:
             return signal.SIGKILL
         return next((number for number in reversed(process.sent) if number not in _HARMLESS), None)
 
+    def _takes(self, tid: int, killer: int | None, process: _Process) -> bool:
+        """Tell whether a thread is the one that a tracer would see take the signal that kills all.
+
+        It is the one that the signal was for, if that has not ended before.
+        """
+        if killer is None or killer == signal.SIGKILL or process.is_killed:
+            return False
+        sent = process.sent.get(killer)
+        return sent is not None and (sent.tid == tid or sent.tid not in process.threads)
+
     # ------------------------------------------------------------------------- ends
 
     def _ended(self, event: Event) -> None:
@@ -205,9 +213,9 @@ class ObservedThreads:
         killer = self._killer(process)
         if killer is None:
             return Exited(tid, pid, process.status or 0, time_ns)
-        if killer in process.sent and killer != signal.SIGKILL and not process.is_killed:
+        if self._takes(tid, killer, process):
             self._tell_signal(process.sent[killer], tid)
-        process.is_killed = True
+            process.is_killed = True
         return Killed(tid, pid, killer, time_ns=time_ns)
 
     def _tell_end(self, end: Exited | Killed) -> None:
