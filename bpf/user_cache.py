@@ -1,6 +1,6 @@
-"""Files that this user's processes keep for each other.
+"""Files that this user's processes keep for each other, under XDG_CACHE_HOME or ``~/.cache``.
 
-They are in ``$XDG_CACHE_HOME/accel``, or else in ``~/.cache/accel``. What is in them is run, or loaded into the kernel: so they are taken only if nobody but this user,
+What is in them is run, or loaded into the kernel: so they are taken only if nobody but this user,
 or root, can write them. Nothing depends on them: what cannot be read or kept is made again.
 """
 

@@ -16,6 +16,8 @@ import os
 import sys
 from typing import Any, Final
 
+__all__ = ["compiled"]
+
 #: Debian's headers are those of another kernel: what they warn of does not concern the program.
 _FLAGS: Final = ("-w",)
 #: bcc attaches a function of such a name by itself.
