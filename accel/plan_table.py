@@ -101,6 +101,8 @@ class _Planned:
         text = rule_text(rule, widest)
         if plan.has_filter and rule.action is not None and not rule.by_event:
             return Row(text, decision, "kernel", "filter", (0, 0), 0, "")
+        if plan.mechanism == "observe":
+            return Row(text, decision, "kernel", "observe", (0, 0), 0, "")
         return Row(
             text,
             decision,
@@ -145,7 +147,8 @@ class _Planned:
             name = str(decision).partition("(")[0]
             if rule.by_event and rule.where.all and self._plan.exit_event == "exit-event:perf":
                 return f"{name}() needs an exit-stop; perf events do not compare arguments"
-            return f"{name}() needs a{' stop' if name == 'emulate' else 'n exit-stop'}"
+            why = f"{name}() needs a{' stop' if name == 'emulate' else 'n exit-stop'}"
+            return f"{why}; {rule.chosen}" if rule.chosen else why
         if decision is not None and not decision.call and decision.constant_errno is None:
             injects = decision.injected is not None
             return "no filter has files" if injects else "the value is not from -4095 to 0"

@@ -28,12 +28,12 @@ from accel.mechanisms import (
     attach,
     start,
 )
-from accel.mechanisms.contract import Mechanism
+from accel.mechanisms.contract import Mechanism, Supervising
 from accel.mechanisms.placement import PlacementName, calls_to_hide
 from accel.mechanisms.recorder import Recorder
 from accel.plan import EntryHandler, Plan
 from accel.policy import ExitHandler, HandlerPolicy
-from accel.records import Sink
+from accel.records import BY_PYTHON, Sink
 from accel.results import CallStatistics, Result, Statistics
 from accel.rulebook import RuleBook, WhenFull, compiled_handler, mask_of
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
@@ -54,6 +54,8 @@ S = TypeVar("S", bound=Sink)
 
 #: The mechanisms that install a filter.
 _FILTERS = ("auto", "seccomp-trace")
+#: Those that nothing is gained by keeping on the CPU of the tracees.
+_UNPLACED = ("exit-event", "observe", "user-notify")
 _LOOPS: Mapping[str, type[PtraceLoop]] = {
     "seccomp-trace": SeccompTrace,
     "exit-event": ExitEvent,
@@ -130,7 +132,9 @@ class Tracer:
         self._input = input
         to_hide = calls_to_hide(placement)
         # Where no call stops to be hidden, affinities must stay as they are.
-        is_hidden = pid is None and not mechanism.startswith(("exit-event", "user-notify"))
+        is_hidden = pid is None and not mechanism.startswith(
+            ("exit-event", "observe", "user-notify")
+        )
         self._placement: PlacementName = (
             "none" if placement == "auto" and not is_hidden else placement
         )
@@ -345,33 +349,60 @@ class Tracer:
         plan = self.plan
         plan.check()
         self._book.check_profile()
-        policy = self._policy = self._book.policy(plan)
-        recorder = self._recorder = self._book.recorder()
-        captures, pid = self._book.captures(plan), self._pid
+        self._policy = self._book.policy(plan)
+        self._recorder = self._book.recorder()
+        if plan.mechanism == "observe":
+            return self._observing(plan)
         if plan.mechanism == "user-notify":
-            return self._supervising(policy, captures)
+            return self._supervising(self._policy)
         make: Callable[..., PtraceLoop] = _LOOPS[plan.mechanism]
         if plan.is_mixed:
             from accel.mechanisms.mixed_trace import MixedTrace  # noqa: PLC0415 - few want it
 
             make = partial(MixedTrace, supervisors=self._supervisors)
         loop = self._loop = make(
-            policy,
+            self._policy,
             self._teller,
             self._placement,
-            recorder,
-            captures=captures,
+            self._recorder,
+            captures=self._book.captures(plan),
             exit_events=self._book.exit_events,
         )
+        pid = self._pid
         if pid is not None:
             return lambda: TracingThread(loop, lambda: attach(loop, pid), f"accel-{pid}")
         return lambda: self._launching(loop)
 
-    def _supervising(
-        self, policy: HandlerPolicy, captures: Mapping[tuple[Abi, int], int]
-    ) -> Callable[[], RunThread]:
+    def _observing(self, plan: Plan) -> Callable[[], RunThread]:
+        """Make the loop that stops nothing, which has something to be told only if it is asked."""
+        from accel.mechanisms.observe import Observe  # noqa: PLC0415 - few want it
+        from accel.observation import wanted  # noqa: PLC0415 - as above
+
+        if self._placement == "same-cpu":
+            raise SetupError(
+                "observe stops nothing: there is no tracer to place", hint="leave placement out"
+            )
+        tells, recorder, pid = self._book.tells_calls, self._recorder, self._pid
+        told = wanted(
+            plan,
+            has_records=tells or recorder is not None,
+            has_beginnings=tells or (recorder is not None and recorder.ring.beginnings),
+            call_flags=BY_PYTHON if tells else 0,
+        )
+        loop = self._loop = Observe(told, self._teller, recorder, tells_calls=tells)
+        if pid is not None:
+            return lambda: TracingThread(loop, lambda: loop.attach(pid), f"accel-{pid}")
+
+        def launching() -> TracingThread:
+            command = self._launched_command()
+            return TracingThread(loop, lambda: loop.start(command), "accel")
+
+        return launching
+
+    def _supervising(self, policy: HandlerPolicy) -> Callable[[], RunThread]:
+        """Make the mechanism that traces nothing, and answers notifications."""
         from accel.mechanisms.user_notify import UserNotify  # noqa: PLC0415 - few want it
-        from accel.supervising_thread import supervising  # noqa: PLC0415 - few want it
+        from accel.supervising_thread import supervising  # noqa: PLC0415 - as above
 
         program = self.program
         loop = self._loop = UserNotify(
@@ -379,7 +410,7 @@ class Tracer:
             self._teller,
             self._placement,
             self._recorder,
-            captures=captures,
+            captures=self._book.captures(self.plan),
             supervisors=self._supervisors,
         )
         thread = supervising(loop, program)
@@ -576,7 +607,7 @@ class Tracer:
         stops = loop.stops_by_kind()
         return Statistics(
             stops=stops.total(),
-            notifications=loop.notifications,
+            notifications=loop.notifications if isinstance(loop, Supervising) else 0,
             handler_calls=policy.handler_calls,
             stops_by_kind=MappingProxyType(dict(stops)),
             calls=MappingProxyType(calls),

@@ -12,9 +12,8 @@ import threading
 from collections.abc import Callable
 
 from accel.errors import SetupError
-from accel.mechanisms.contract import Mechanism
+from accel.mechanisms.contract import Loop, Mechanism, Supervising
 from accel.mechanisms.doorbell import Doorbell
-from accel.mechanisms.ptrace_loop import PtraceLoop
 
 __all__ = ["RunThread", "TracingThread"]
 
@@ -59,7 +58,8 @@ class RunThread(abc.ABC):
     @property
     def is_inside(self) -> bool:
         """Whether the caller is any thread that runs handlers: it must not wait for the end."""
-        return self.is_current or self._mechanism.is_helper
+        mechanism = self._mechanism
+        return self.is_current or (isinstance(mechanism, Supervising) and mechanism.is_helper)
 
     def reraise(self) -> None:
         """Raise what ended the tracing thread, if anything did."""
@@ -104,7 +104,7 @@ class RunThread(abc.ABC):
 class TracingThread(RunThread):
     """All ptrace requests of a run come from it; another thread interrupts its wait by a bell."""
 
-    def __init__(self, loop: PtraceLoop, start: Callable[[], int], name: str) -> None:
+    def __init__(self, loop: Loop, start: Callable[[], int], name: str) -> None:
         super().__init__(loop, start, name)
         self._loop = loop
         self._lock = threading.Lock()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from accel.abi import Abi
@@ -16,7 +16,15 @@ from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 if TYPE_CHECKING:
     from accel.checks import Judgements
 
-__all__ = ["Mechanism", "Observer", "Policy", "RecordObserver", "RuleNumber"]
+__all__ = [
+    "Loop",
+    "Mechanism",
+    "Observer",
+    "Policy",
+    "RecordObserver",
+    "RuleNumber",
+    "Supervising",
+]
 
 #: The position of a rule in its plan.
 RuleNumber = int
@@ -84,43 +92,32 @@ class Policy(Protocol):
         """Show a result to its handlers; return the one to replace it with, and how many ran."""
 
 
-class Observer(Protocol):
-    """Who is told of every stop, in the tracing thread, while the tracee is stopped."""
-
-    def __call__(self, stop: Stop, /) -> None:
-        """Take note of ``stop``; its memory is readable until this returns."""
-
-
 class Mechanism(Protocol):
-    """What a thread runs, and a Tracer asks for figures."""
+    """What a thread runs from the start of its tracees to their end, and a Tracer asks of it."""
 
-    #: How the command ended, as a status of wait(2); None while it runs.
-    status: int | None
+    @property
+    def status(self) -> int | None:
+        """How the command ended, as a status of wait(2); None while it runs."""
 
     @property
     def seen(self) -> int:
-        """How many threads or processes were ever seen."""
+        """How many threads were ever traced."""
 
     @property
     def lost(self) -> int:
-        """How many calls nothing could be told of."""
-
-    @property
-    def notifications(self) -> int:
-        """How many user notifications there were so far."""
-
-    @property
-    def is_helper(self) -> bool:
-        """Whether the caller is a thread that this has made, and that runs handlers."""
+        """How many calls nobody could be told of."""
 
     def started(self) -> None:
-        """Begin to drain records; in the host's thread that started the command."""
+        """Take note that the command runs; in the host's thread that started it."""
+
+    def run(self) -> None:
+        """Go on until no tracee is left; whatever it raises, the next time all will end."""
 
     def end(self) -> None:
-        """Kill every tracee, or let it go; in the thread that runs this."""
+        """Kill every tracee, or let those go that were attached to; in the tracing thread."""
 
     def abandon(self) -> None:
-        """End the tracees without another word: something has failed."""
+        """End without another word to anybody."""
 
     def close(self) -> None:
         """Hand over what was recorded; nothing is traced any more."""
@@ -128,8 +125,41 @@ class Mechanism(Protocol):
     def stops_by_kind(self) -> Counter[str]:
         """Count all kernel stops so far; from any thread."""
 
-    def counters(self) -> dict[tuple[Abi, int], CallCounter]:
-        """Sum up every call so far, whoever answered it; from any thread."""
+    def counters(self) -> Mapping[tuple[Abi, int], CallCounter]:
+        """Sum up every call so far; from any thread."""
+
+
+class Loop(Mechanism, Protocol):
+    """One that waits by wait(2)."""
+
+    def step(self) -> None:
+        """Go on with what ``run`` did not know of; raise ChildProcessError if there is nothing."""
+
+    def add_bell(self, pid: int, ring: Callable[[], None]) -> None:
+        """Call ``ring`` when the child ``pid`` ends: how another thread interrupts the wait."""
+
+    def remove_bell(self, pid: int) -> None:
+        """Forget a bell that its owner takes down."""
+
+
+@runtime_checkable
+class Supervising(Protocol):
+    """A mechanism that answers user notifications, in threads of its own."""
+
+    @property
+    def notifications(self) -> int:
+        """How many there were so far; from any thread."""
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether the caller is one of these threads, which run handlers."""
+
+
+class Observer(Protocol):
+    """Who is told of every stop, in the tracing thread, while the tracee is stopped."""
+
+    def __call__(self, stop: Stop, /) -> None:
+        """Take note of ``stop``; its memory is readable until this returns."""
 
 
 @runtime_checkable

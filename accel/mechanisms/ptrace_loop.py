@@ -273,16 +273,6 @@ class PtraceLoop(abc.ABC):
         return self._exit_stops is not None and self._exit_stops.take(tracee, siginfo)
 
     @property
-    def notifications(self) -> int:
-        """How many user notifications there were: none, unless supervisors run beside."""
-        return 0
-
-    @property
-    def is_helper(self) -> bool:
-        """Whether the caller is a thread that this has made, and that runs handlers."""
-        return False
-
-    @property
     def lost(self) -> int:
         """How many calls an exit event could tell nothing of."""
         return self._exit_stops.lost if self._exit_stops is not None else 0
