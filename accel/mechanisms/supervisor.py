@@ -45,7 +45,7 @@ class Supervisor:
     """Answers until nobody is left under the filter, or somebody has failed.
 
     ``turn`` is held while policy and observers are at work; ``is_ending`` tells whether whoever
-    notifies is to be killed.
+    notifies is to be killed; ``before`` is called with each call that Python answers.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Supervisor:
         turn: RLock,
         *,
         is_ending: Callable[[], bool],
+        before: Callable[[Call], None] | None = None,
         records: CallRecords | None = None,
     ) -> None:
         answers: Mapping[tuple[Abi, int], Answer] = policy.notify_answers()
@@ -66,6 +67,7 @@ class Supervisor:
         self._turn = turn
         self._has_given_up = listener.has_given_up
         self._is_ending = is_ending
+        self._before = before
         #: The processes that notifications came from, and when each began.
         self.processes: dict[int, int] = {}
         self._records = records
@@ -140,16 +142,13 @@ class Supervisor:
         return pid
 
     def _answer(self, call: Call, notification: int) -> None:
-        rule = self._policy.match(call)
+        if self._before is not None:
+            self._before(call)
         memory = NotifiedMemory(Tracee(call.tid, call.pid), self._listener, notification)
         stop = SyscallEntryStop(call, memory, monotonic_ns())
-        if rule is not None:
-            rule = self._policy.settle(rule, stop)
+        rule = self._rule_of(stop)
         if rule is None:
-            if self._policy.watches(call):
-                what = f"it uses {call.name}, whose operations are not system calls"
-                self._blind_spot(call.tid, call.pid, what)
-            self.tables.let_run()
+            self._nobodys(call)
             return
         counter = self._counter(call)
         counter.calls += 1
@@ -173,6 +172,17 @@ class Supervisor:
         counter.returned(result, 0)
         if decision.start:
             self._returned(pending, memory, result)
+
+    def _rule_of(self, stop: SyscallEntryStop) -> int | None:
+        rule = self._policy.match(stop.call)
+        return None if rule is None else self._policy.settle(rule, stop)
+
+    def _nobodys(self, call: Call) -> None:
+        """Let a call run that no rule decides on; report it if it is a blind spot."""
+        if self._policy.watches(call):
+            what = f"it uses {call.name}, whose operations are not system calls"
+            self._blind_spot(call.tid, call.pid, what)
+        self.tables.let_run()
 
     def _returned(self, pending: PendingCall, memory: NotifiedMemory, result: int) -> None:
         """Tell that a call returns which did not run, before it does."""
