@@ -5,6 +5,7 @@
   python -m bench startup                what import accel costs, and a trace of nothing
   python -m bench loop                   what one stop costs, by who answers it and on which CPU
   python -m bench memory                 what a condition on a path costs, by who judges it
+  python -m bench notify                 what a user notification costs, by who answers it
   python -m bench combinations           what each combination of START, CALL and EXIT is worth
   python -m bench --quick --json FILE    a trial, with all its figures in FILE
 
@@ -49,6 +50,11 @@ _GROUPS: Final = {
         f"loop-{answer}-{where}": "bench.loop"
         for where in ("same-cpu", "other-cpu", "free")
         for answer in ("count", "observe", "skipexit", "skipcall", "both")
+    },
+    "notify": {
+        "notify-skip": "bench.notify",
+        "notify-continue": "bench.notify",
+        "notify-threads": "bench.notify",
     },
     "combinations": {
         "combinations-getppid": "bench.combinations",

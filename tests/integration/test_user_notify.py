@@ -492,3 +492,46 @@ def test_calls_are_recorded_without_results() -> None:
     assert calls["left_ns"][last] == 0
     assert calls["entered_ns"][last] > 0
     assert len(calls) == tracer.statistics().calls["openat"].notifications
+
+
+# ------------------------------------------------------------------------------- the command line
+
+
+def accel(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    command = [sys.executable, "-m", "accel", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_command_line_shows_calls_without_results() -> None:
+    """And with theirs those that it answers; faults are counted from the command's first call."""
+    options = ("-e", "trace=openat", "-e", "inject=openat:error=EACCES:when=3+")
+    done = accel("trace", "--mechanism", "user-notify", *options, "--", "cat", "/etc/hostname")
+    lines = [line for line in done.stderr.splitlines() if line.startswith("openat")]
+    assert [line.endswith("= ?") for line in lines] == [True, True, *[False] * (len(lines) - 2)]
+    assert lines[-1].endswith("-1 EACCES (Permission denied) (INJECTED)")
+    assert "/etc/hostname: Permission denied" in done.stderr
+    assert done.stderr.splitlines()[-1] == "+++ exited with 1 +++"
+    assert done.returncode == 1
+
+
+def test_the_table_has_a_column_for_notifications() -> None:
+    """Stops are none."""
+    done = accel(
+        "trace", "-c", "--mechanism", "user-notify", "-e", "trace=getppid", "--",
+        compiled("getppid_loop"), "7",
+    )  # fmt: skip
+    (line,) = [line for line in done.stderr.splitlines() if line.endswith(" getppid")]
+    assert line.split()[3:] == ["7", "0", "7", "getppid"]
+    assert " notified syscall" in done.stderr
+
+
+def test_the_command_line_refuses_what_needs_results() -> None:
+    """Before anything runs."""
+    done = accel("trace", "-Z", "--mechanism", "user-notify", "--", "true")
+    assert done.returncode == 2
+    assert "a notification shows none" in done.stderr
+    delayed = ("-e", "inject=getppid:delay_enter=5")
+    done = accel("trace", "--mechanism", "user-notify", *delayed, "--", "true")
+    assert done.returncode == 2
+    assert "use mechanism auto" in done.stderr
