@@ -110,13 +110,19 @@ def _cost(way: Way) -> float:
 
     Raise what a Tracer raises, OSError, or ValueError if the program did not report.
     """
-    is_free = way == NATIVE or not MECHANISMS[way.mechanism].stops[way.combination]
+    is_free = way == NATIVE or _is_free(way)
     calls = _FREE if is_free else _STOPPING
     with program(calls) as path, _report() as report:
         status = _run_native(path, report) if way == NATIVE else _run_traced(way, path, report)
         if status:
             raise ValueError(f"the program that was traced ended with status {status}")
         return read_report(os.pread(report, REPORT_SIZE + 1, 0), calls)
+
+
+def _is_free(way: Way) -> bool:
+    """Tell whether a call neither stops nor notifies."""
+    offered = MECHANISMS[way.mechanism]
+    return not offered.stops[way.combination] and way.combination not in offered.notifications
 
 
 def _run_native(path: str, report: int) -> int:
