@@ -1,0 +1,1 @@
+"""Compare what tracing costs: one command under every mechanism."""
