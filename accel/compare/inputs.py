@@ -63,5 +63,3 @@ class Input:
         """Forget it."""
         if self._file is not None:
             self._file.close()
-
-

@@ -35,9 +35,9 @@ class Job:
 
     def dump(self) -> str:
         """Write it as JSON."""
-        members = {name: getattr(self, name) for name in Job.__match_args__}  # type: ignore[attr-defined]
+        members = {name: getattr(self, name) for name in Job.__match_args__}
         subject = self.subject
-        members["subject"] = {name: getattr(subject, name) for name in Subject.__match_args__}  # type: ignore[attr-defined]
+        members["subject"] = {name: getattr(subject, name) for name in Subject.__match_args__}
         return json.dumps(members)
 
     @classmethod
@@ -79,7 +79,7 @@ class Report:
 
     def dump(self) -> str:
         """Write it as JSON."""
-        return json.dumps({name: getattr(self, name) for name in Report.__match_args__})  # type: ignore[attr-defined]
+        return json.dumps({name: getattr(self, name) for name in Report.__match_args__})
 
     @classmethod
     def load(cls, text: str) -> Report:

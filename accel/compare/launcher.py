@@ -10,7 +10,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Final
 
@@ -66,8 +66,16 @@ class Launcher:
         # A command may be in a directory of which every run gets a fresh copy: it has a name only.
         self._directory = os.getcwd()
 
-    def run(self, subject: Subject, argv: Sequence[str] = ()) -> Run:
-        """Run the command, or another, under ``subject``; kill all of it if this is interrupted."""
+    def run(
+        self,
+        subject: Subject,
+        argv: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> Run:
+        """Run the command, or another, under ``subject``; kill all of it if this is interrupted.
+
+        ``variables`` are added to the environment, also the command's.
+        """
         with contextlib.ExitStack() as stack:
             readers = {name: self._pipe(stack) for name in ("stdout", "stderr", "report", "said")}
             listening, lifeline = os.pipe2(os.O_CLOEXEC)
@@ -78,7 +86,7 @@ class Launcher:
             job = self._job(subject, argv, writers)
             began = perf_counter()
             try:
-                process = self._start(job, writers)
+                process = self._start(job, writers, variables or {})
             finally:
                 for end in writers.values():
                     os.close(end)
@@ -113,7 +121,9 @@ class Launcher:
             ends["lifeline"],
         )
 
-    def _start(self, job: Job, ends: dict[str, int]) -> subprocess.Popen[bytes]:
+    def _start(
+        self, job: Job, ends: dict[str, int], variables: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         """Start the process, in a group of its own: Ctrl-C reaches the comparison alone."""
         code = _CODE.format(path=sys.path, module=_RUNNER)
         return subprocess.Popen(
@@ -123,6 +133,7 @@ class Launcher:
             stderr=ends["said"],
             pass_fds=[ends[name] for name in ("stdin", "stdout", "stderr", "report", "lifeline")],
             cwd=self._directory,
+            env=os.environ | variables,
             process_group=0,
         )
 

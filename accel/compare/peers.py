@@ -50,8 +50,17 @@ def _peers(calls: str) -> Iterator[Subject]:
     yield Subject(
         "strace --seccomp-bpf", "lines", words=("strace", "--seccomp-bpf", *_QUIET, *selection)
     )
-    words = ("bpftrace", "-q", "-o", os.devnull, "-e", _program(mask), "-c", f"/bin/sh {COMMAND}")
-    yield Subject("bpftrace", "counts", words=words, is_transparent=False)
+    counting = (
+        "bpftrace",
+        "-q",
+        "-o",
+        os.devnull,
+        "-e",
+        _program(mask),
+        "-c",
+        f"/bin/sh {COMMAND}",
+    )
+    yield Subject("bpftrace", "counts", words=counting, is_transparent=False)
     names = _names(mask)
     words = ("perf", "trace", "-o", os.devnull, *names, "--", COMMAND)
     yield Subject("perf trace", "lines", words=words, is_transparent=False)
