@@ -69,6 +69,8 @@ class Report:
     tracee_cpu: float = 0.0
     #: As the tracer counted them; None where it does not tell.
     stops: int | None = None
+    #: Those of its warming up, which the kernel counts as well.
+    stops_before: int = 0
     notifications: int | None = None
     handler_calls: int | None = None
     #: Calls that were told, of those selected; and all, where the tracer stops at all.

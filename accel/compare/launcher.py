@@ -17,7 +17,7 @@ from typing import Final
 from accel.compare.inputs import Input
 from accel.compare.job import Job, Report
 from accel.compare.subjects import Subject
-from bpf.value import frozen
+from bpf.value import frozen, replace
 
 __all__ = ["Launcher", "Run", "Selection"]
 
@@ -173,10 +173,12 @@ def _drain(ends: dict[str, int], tick: Callable[[], None]) -> dict[str, _Stream]
 
 def _run(status: int, streams: dict[str, _Stream], began: float) -> Run:
     told = streams["report"].text
+    last = streams["said"].text.strip().rpartition("\n")[2]
     if told:
         report = Report.load(told)
+        if report.problem and last:
+            report = replace(report, problem=f"{report.problem}: {last}")
     else:
-        last = streams["said"].text.strip().rpartition("\n")[2]
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
         report = Report(f"the tracer ended before its report ({how}) {last}".strip())
     return Run(

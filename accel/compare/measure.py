@@ -19,7 +19,7 @@ from bpf.value import frozen, replace
 
 __all__ = ["Entry", "Measured", "Result", "Starter", "Watcher", "measure"]
 
-#: Below: what a run did as far as others can see.
+#: What a run did as far as others can see.
 _PARTS: Final = ("exit status", "standard output", "standard error", "--copy paths")
 
 
@@ -106,17 +106,18 @@ class _Contest:
             count = None if self._counter is None else stack.enter_context(self._counter())
             run = self._launcher.run(subject)
         self.done += 1
-        return Measured(run, self._copies.digest(), None if count is None else count.stops)
+        audited = None if count is None else count.stops - run.report.stops_before
+        return Measured(run, self._copies.digest(), audited)
 
     def start_of(self, subject: Subject) -> tuple[float, str]:
         """Measure what starting a peer takes, on a command that does nothing; or why it cannot."""
         self._watcher.begins(subject, self.done, self.total)
         run = self._launcher.run(subject, ["true"])
+        said = run.tail.strip().rpartition("\n")[2]
         if run.report.problem or run.report.returncode:
-            said = run.tail.strip().rpartition("\n")[2]
-            reason = run.report.problem or said or f"exit status {run.report.returncode}"
-            return 0.0, reason
-        return run.report.wall, ""
+            return 0.0, run.report.problem or said or f"exit status {run.report.returncode}"
+        # Its words would be taken for the command's.
+        return run.report.wall, f"it says of its own: {said}" if said else ""
 
 
 def measure(

@@ -16,7 +16,8 @@ __all__ = ["COMMAND", "PEERS", "peers"]
 #: Stands for a script that runs the command. bpftrace splits its word at blanks, and executes no
 #: script by itself.
 COMMAND: Final = "{command}"
-PEERS: Final = ("strace", "strace --seccomp-bpf", "bpftrace", "perf trace")
+_FILTERING: Final = "strace --seccomp-bpf"
+PEERS: Final = ("strace", _FILTERING, "bpftrace", "perf trace")
 _QUIET: Final = ("-f", "-qq", "-o", os.devnull)
 
 #: Counts calls by number, of a process and of all that come from it; prints the counts at the end.
@@ -36,7 +37,9 @@ def peers(calls: str) -> tuple[list[Subject], list[Absent]]:
     """
     found, absent = [], []
     for name, subject in zip(PEERS, _peers(calls), strict=True):
-        if shutil.which(subject.words[0]):
+        if name == _FILTERING and not ~SyscallMask.parse(calls):
+            absent.append(Absent(name, "of all calls there are none to let pass"))
+        elif shutil.which(subject.words[0]):
             found.append(subject)
         else:
             absent.append(Absent(name, f"{subject.words[0]} is not installed"))
@@ -47,9 +50,8 @@ def _peers(calls: str) -> Iterator[Subject]:
     mask = SyscallMask.parse(calls)
     selection = ("-e", f"trace={calls}")
     yield Subject("strace", "lines", words=("strace", *_QUIET, *selection))
-    yield Subject(
-        "strace --seccomp-bpf", "lines", words=("strace", "--seccomp-bpf", *_QUIET, *selection)
-    )
+    words = ("strace", "--seccomp-bpf", *_QUIET, *selection)
+    yield Subject(_FILTERING, "lines", words=words)
     counting = (
         "bpftrace",
         "-q",

@@ -15,7 +15,7 @@ __all__ = ["ENOUGH_EVENTS", "Relative", "Row", "Spread", "rows"]
 
 _NS: Final = 1e9
 #: Of fewer stops and notifications, the time that they take is lost in that of everything else.
-ENOUGH_EVENTS: Final = 100
+ENOUGH_EVENTS: Final = 1000
 
 
 @frozen
@@ -113,7 +113,7 @@ def _row(entry: Entry, native: list[float], naive: Entry | None) -> Row:
         tracer_cpu_seconds=_median(entry, lambda report: report.tracer_cpu),
         tracee_cpu_seconds=_median(entry, lambda report: report.tracee_cpu) or 0.0,
         overhead=Spread.of([more / base for more, base in zip(added, native, strict=False)]),
-        ns_per_stop=_ns_per_event(added, _events(entry)),
+        ns_per_stop=_ns_per_event(entry, native),
         naive=None if naive is None or subject.is_native else _relative(entry, naive, native),
         start_seconds=entry.included_start or 0.0 if includes_start else start,
         includes_start=includes_start,
@@ -141,12 +141,14 @@ def _events(entry: Entry) -> list[int] | None:
     return found
 
 
-def _ns_per_event(added: Sequence[float], events: Sequence[int] | None) -> float | None:
-    """Divide; None where there are too few for it to mean something."""
+def _ns_per_event(entry: Entry, native: Sequence[float]) -> float | None:
+    """Divide added time, without the tracer's start; None where there are too few to mean it."""
+    events = _events(entry)
     if events is None or min(events) < ENOUGH_EVENTS:
         return None
-    pairs = zip(added, events, strict=True)
-    return statistics.median(_NS * more / count for more, count in pairs)
+    start = entry.included_start or 0.0
+    pairs = zip(_added(entry, native), events, strict=False)
+    return statistics.median(_NS * (added - start) / count for added, count in pairs)
 
 
 def _relative(entry: Entry, naive: Entry, native: Sequence[float]) -> Relative:
@@ -155,7 +157,7 @@ def _relative(entry: Entry, naive: Entry, native: Sequence[float]) -> Relative:
     pairs = list(zip(ours, theirs, strict=False))
     has_cost = all(other > 0 for _one, other in pairs)
     events, others = _events(entry), _events(naive)
-    cost, other_cost = _ns_per_event(ours, events), _ns_per_event(theirs, others)
+    cost, other_cost = _ns_per_event(entry, native), _ns_per_event(naive, native)
     return Relative(
         overhead=statistics.median(one / other for one, other in pairs) if has_cost else None,
         ns_per_stop=cost / other_cost if cost is not None and other_cost else None,

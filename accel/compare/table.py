@@ -84,8 +84,10 @@ def ns(value: float | None) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """Write a share as per cent, three digits."""
-    return _NOTHING if value is None else f"{_three(100 * value)} %"
+    """Write a share as per cent, three digits; what is less than nothing is noise."""
+    if value is None:
+        return _NOTHING
+    return f"{_three(100 * value)} %" if value >= 0 else "~0 %"
 
 
 def _three(value: float) -> str:
