@@ -50,19 +50,10 @@ def _peers(calls: str) -> Iterator[Subject]:
     mask = SyscallMask.parse(calls)
     selection = ("-e", f"trace={calls}")
     yield Subject("strace", "lines", words=("strace", *_QUIET, *selection))
-    words = ("strace", "--seccomp-bpf", *_QUIET, *selection)
-    yield Subject(_FILTERING, "lines", words=words)
-    counting = (
-        "bpftrace",
-        "-q",
-        "-o",
-        os.devnull,
-        "-e",
-        _program(mask),
-        "-c",
-        f"/bin/sh {COMMAND}",
-    )
-    yield Subject("bpftrace", "counts", words=counting, is_transparent=False)
+    filtering = ("strace", "--seccomp-bpf", *_QUIET, *selection)
+    yield Subject(_FILTERING, "lines", words=filtering)
+    counting = ("-q", "-o", os.devnull, "-e", _program(mask), "-c", f"/bin/sh {COMMAND}")
+    yield Subject("bpftrace", "counts", words=("bpftrace", *counting), is_transparent=False)
     names = _names(mask)
     words = ("perf", "trace", "-o", os.devnull, *names, "--", COMMAND)
     yield Subject("perf trace", "lines", words=words, is_transparent=False)

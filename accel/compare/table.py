@@ -74,6 +74,8 @@ def _title(comparison: Comparison) -> Iterator[str]:
 
 def seconds(value: float) -> str:
     """Write a time with three digits and its unit."""
+    if not value:
+        return "0 s"
     unit = next((unit for unit, factor in _FACTORS.items() if value * factor >= 1), "us")
     return f"{_three(value * _FACTORS[unit])} {unit}"
 
@@ -121,6 +123,10 @@ def _cpu(value: float | None) -> str:
     return _NOTHING if value is None else seconds(value)
 
 
+def _of_naive(row: Row) -> float | None:
+    return None if row.naive is None else row.naive.overhead
+
+
 _COLUMNS: Final = (
     _Column("mechanism", lambda row: row.mechanism, is_text=True),
     _Column("decision", lambda row: row.decision, is_text=True),
@@ -133,8 +139,8 @@ _COLUMNS: Final = (
     _Column("x native", _times),
     _Column("tracer CPU", lambda row: _cpu(row.tracer_cpu_seconds)),
     _Column("tracee CPU", lambda row: _cpu(row.tracee_cpu_seconds)),
-    _Column("ns a stop", lambda row: ns(row.ns_per_stop)),
-    _Column("of naive", lambda row: ratio(None if row.naive is None else row.naive.overhead)),
+    _Column("ns a stop", lambda row: ns(row.ns_per_stop), is_optional=True),
+    _Column("of naive", lambda row: ratio(_of_naive(row)), is_optional=True),
 )
 
 
@@ -161,15 +167,17 @@ def _starts(comparison: Comparison) -> str:
     texts = []
     if without:
         span = Spread.of(without)
-        texts.append(f"accel's own start, {seconds(span.low)} to {seconds(span.high)}, is not in")
+        texts.append(
+            f"accel's are without its own start ({seconds(span.low)} to {seconds(span.high)})"
+        )
     including = [
         f"{row.mechanism} {seconds(row.start_seconds)}"
         for row in comparison.rows
         if row.includes_start
     ]
     if including:
-        texts.append(f"that of others is: {', '.join(including)}")
-    return f"times: {'; '.join(texts)}" if texts else ""
+        texts.append(f"those of others contain it ({', '.join(including)})")
+    return f"times: {', '.join(texts)}" if texts else ""
 
 
 def _wrapped(text: str) -> Iterator[str]:

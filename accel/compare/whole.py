@@ -76,6 +76,7 @@ def compare(
     with contextlib.ExitStack() as stack:
         stack.callback(progress.clear)
         copies = stack.enter_context(Copies(request.copies))
+        copies.refresh()  # It may be where commands start.
         notes = _compile_loop(checked.subjects, launcher, progress)
         result = measure(
             checked.subjects,
