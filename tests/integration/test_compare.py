@@ -128,8 +128,10 @@ def test_every_mechanism_and_every_other_tracer_has_a_row_or_a_reason(work: Path
     handled = row(read, "seccomp-trace", "resume()", "handler")
     inspected = row(read, "seccomp-trace", "inspect()", "loop")
     assert resumed["selected"] > 50
-    assert handled["stops"] == resumed["stops"] == resumed["selected"] + 2
-    assert inspected["stops"] == 2 * resumed["selected"] + 2
+    events = resumed["stops"] - resumed["selected"]
+    assert 0 < events < 50
+    assert handled["stops"] == resumed["stops"]
+    assert inspected["stops"] == 2 * resumed["selected"] + events
     assert (handled["handler_calls"], resumed["handler_calls"]) == (resumed["selected"], 0)
     assert row(read, "native")["tracer_cpu_seconds"] is None
     for one in read["rows"][1:]:
