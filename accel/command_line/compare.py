@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--runs", metavar="N", type=int, default=_RUNS, help="how often each runs (default: 5)")
     add("--audit", action="store_true", help="let the kernel count stops, too; needs root")
     add("--json", action="store_true", help="write one JSON object, schema 1")
+    add("--plot", metavar="FILE", help="draw stops and time: FILE.png, .svg or .html")
     add("--copy", dest="copies", metavar="PATH", action="append", default=[],
         help="give every run a fresh copy of PATH; may be repeated")  # fmt: skip
     add("--only", metavar="NAME,...", default="", help="only these mechanisms and other tracers")
@@ -56,6 +57,8 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         parser.error("nothing to compare: give a command after --")
     if options.runs < 1:
         parser.error("--runs takes a number of runs, 1 or more")
+    if options.plot:
+        comparing.check_figure(options.plot)
     request = comparing.Request(
         tuple(command),
         _calls(options.expressions),
@@ -72,6 +75,8 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         die_by(ended.number)
     print(comparing.as_json(comparison) if options.json else comparing.table(comparison))
     sys.stdout.flush()
+    if options.plot:
+        comparing.write_figure(comparison, options.plot)
     for fault in comparison.faults:
         say(f"*** {fault}")
     return 1 if comparison.faults else 0

@@ -12,6 +12,7 @@ of its own. What the command does must be the same in all of them; what each run
 from accel.compare.comparison import Comparison
 from accel.compare.inputs import Input
 from accel.compare.json_form import as_json
+from accel.compare.plot import check_figure, write_figure
 from accel.compare.progress import Progress
 from accel.compare.rows import Relative, Row, Spread
 from accel.compare.table import table
@@ -26,6 +27,8 @@ __all__ = [
     "Row",
     "Spread",
     "as_json",
+    "check_figure",
     "compare",
     "table",
+    "write_figure",
 ]

@@ -220,9 +220,7 @@ def _title(comparison: Comparison) -> str:
 def _page(comparison: Comparison, svg: str) -> str:
     """Put figure and table into a page that needs no other file."""
     title = html.escape(f"accel compare: {shlex.join(comparison.command)}")
-    style = (
-        "body{font-family:sans-serif;margin:2em}svg{max-width:100%;height:auto}pre{overflow:auto}"
-    )
+    style = "body{font-family:sans-serif;margin:2em} svg{max-width:100%} pre{overflow:auto}"
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{style}</style></head>\n<body>\n<h1>{title}</h1>\n"
