@@ -171,9 +171,15 @@ def _drain(ends: dict[str, int], tick: Callable[[], None]) -> dict[str, _Stream]
     return streams
 
 
+def _reason(said: str) -> str:
+    """Choose the line that says why: of an exception the last, of a usage the first."""
+    lines = said.strip().splitlines() or [""]
+    return next((line for line in lines if "error:" in line.lower()), lines[-1]).strip()
+
+
 def _run(status: int, streams: dict[str, _Stream], began: float) -> Run:
     told = streams["report"].text
-    last = streams["said"].text.strip().rpartition("\n")[2]
+    last = _reason(streams["said"].text)
     if told:
         report = Report.load(told)
         if report.problem and last:

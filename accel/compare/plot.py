@@ -11,6 +11,7 @@ import importlib.util
 import io
 import os
 import shlex
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from accel.compare.comparison import Comparison
@@ -38,6 +39,11 @@ _COLOURS: Final = {
     "accel, in the kernel": "#009e73",
     "others": "#e0a030",
 }
+_LEGEND: Final = {
+    "native": "native (dotted: its time)",
+    "naive": "naive: two stops for every call",
+    "others": "other tracers (time with their start)",
+}
 
 
 @frozen
@@ -55,7 +61,16 @@ class Bar:
 
 def bars(comparison: Comparison) -> list[Bar]:
     """Choose what is drawn, from the top down."""
-    return [Bar(_label(row), _group(row), row.events, row.wall_seconds) for row in comparison.rows]
+    return [
+        Bar(
+            _label(row),
+            _group(row),
+            # Without a tracer there is nothing to count.
+            row.events or 0 if row.mechanism == "native" else row.events,
+            row.wall_seconds,
+        )
+        for row in comparison.rows
+    ]
 
 
 def check_figure(path: str) -> None:
@@ -128,6 +143,8 @@ class _Panel:
     """One kind of values: bars from the top down, each with its text, some with a spread."""
 
     title: str
+    #: How a number stands on the axis.
+    tick: Callable[[float], str]
     values: tuple[float | None, ...]
     texts: tuple[str, ...]
     spreads: tuple[Spread, ...] = ()
@@ -147,8 +164,8 @@ def _drawn(comparison: Comparison) -> Figure:
     times = tuple(bar.time for bar in drawn)
     stops = tuple(bar.events for bar in drawn)
     panels = (
-        _Panel("kernel stops in one run", stops, tuple(map(_number, stops))),
-        _Panel("time", tuple(time.median for time in times),
+        _Panel("kernel stops in one run", _whole, stops, tuple(map(_number, stops))),
+        _Panel("time", _round_time, tuple(time.median for time in times),
                tuple(seconds(time.median) for time in times), times),
     )  # fmt: skip
     # No dollar in a command begins a formula.
@@ -159,7 +176,7 @@ def _drawn(comparison: Comparison) -> Figure:
             _draw(axes, panel, [_COLOURS[bar.group] for bar in drawn])
         right.axvline(times[0].median, color=_COLOURS["native"], linestyle=":", zorder=0.5)
         left.set_yticks(range(len(drawn)), [bar.label for bar in drawn])
-        left.invert_yaxis()
+        left.set_ylim(len(drawn) - 0.4, -0.6)
         figure.suptitle(_title(comparison), x=0.01, ha="left", fontsize=11)
         _legend(figure, {bar.group for bar in drawn})
     return figure
@@ -186,11 +203,22 @@ def _draw(axes: Axes, panel: _Panel, colours: list[str]) -> None:
             text, (max(end, start), place), xytext=(5, 0), textcoords="offset points",
             va="center", fontsize=9,
         )  # fmt: skip
+    axes.xaxis.set_major_formatter(lambda value, _at: panel.tick(value))
+    axes.xaxis.set_minor_formatter(lambda _value, _at: "")
     axes.set_title(title, fontsize=10, loc="left")
     axes.tick_params(left=False)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else ""
+
+
+def _round_time(value: float) -> str:
+    unit, factor = ("s", 1.0) if value >= 1 or value == 0 else ("ms", 1e3)
+    return f"{value * factor:g} {unit}"
 
 
 def _number(value: int | None) -> str:
@@ -200,7 +228,11 @@ def _number(value: int | None) -> str:
 def _legend(figure: Figure, groups: set[str]) -> None:
     from matplotlib.patches import Patch  # noqa: PLC0415
 
-    handles = [Patch(color=_COLOURS[group], label=group) for group in _COLOURS if group in groups]
+    handles = [
+        Patch(color=colour, label=_LEGEND.get(group, group))
+        for group, colour in _COLOURS.items()
+        if group in groups
+    ]
     figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False)
 
 

@@ -81,8 +81,10 @@ def seconds(value: float) -> str:
 
 
 def ns(value: float | None) -> str:
-    """Write nanoseconds as whole numbers."""
-    return _NOTHING if value is None else f"{value:,.0f}"
+    """Write nanoseconds as whole numbers; what is less than nothing is noise."""
+    if value is None:
+        return _NOTHING
+    return f"{value:,.0f}" if value >= 0 else "~0"
 
 
 def ratio(value: float | None) -> str:

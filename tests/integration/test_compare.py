@@ -149,8 +149,11 @@ def test_every_mechanism_and_every_other_tracer_has_a_row_or_a_reason(work: Path
 
 def test_a_table_is_what_people_get(work: Path) -> None:
     """Two rounds; the numbers of calls above, reasons below."""
-    done = accel("--runs", "2", "--only", "ptrace-syscall", "--", *COMMANDS["find"], cwd=work)
-    assert done.returncode == 0
+    figure = work / "figure.svg"
+    words = ("--runs", "2", "--only", "ptrace-syscall", "--plot", str(figure))
+    done = accel(*words, "--", *COMMANDS["find"], cwd=work)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "find tree -name file" in figure.read_text()
     lines = done.stdout.splitlines()
     assert lines[0] == "find tree -name file"
     assert "system calls, " in lines[1]
@@ -343,6 +346,7 @@ def test_what_waits_to_be_given_back_is_not_touched(work: Path) -> None:
         (["-e", "inject=read:error=EIO", "--", "touch", "marker"], 2, "--rules FILE"),
         (["--rules", "/nonexistent", "--", "touch", "marker"], 2, "cannot read /nonexistent"),
         (["--only", "straces", "--", "touch", "marker"], 2, "use bpftrace, "),
+        (["--plot", "figure.gif", "--", "touch", "marker"], 2, "use one of .png, .svg, .html"),
         (["--copy", "/proc", "--", "touch", "marker"], 2, "mount point"),
         (["--copy", "/nonexistent/file", "--", "touch", "marker"], 2, "no directory /nonexistent"),
         (["--", "no-such-command"], 127, "command not found"),
