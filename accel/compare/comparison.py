@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 
 from accel.compare.measure import Result
 from accel.compare.rows import Row, rows
@@ -29,6 +30,11 @@ class Comparison:
     kernel: str = ""
     cpus: int = 0
     python: str = ""
+
+    def shown_command(self, length: int) -> str:
+        """Write the command on one line, as in a shell, cut to ``length`` characters."""
+        text = shlex.join(self.command).replace("\n", "\\n")
+        return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def summed_up(

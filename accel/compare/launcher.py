@@ -10,9 +10,10 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Final
+from typing import IO, Final
 
 from accel.compare.inputs import Input
 from accel.compare.job import Job, Report
@@ -29,6 +30,8 @@ _CHUNK: Final = 1 << 20
 _PIPE_BYTES: Final = 1 << 20
 _TAIL_BYTES: Final = 4096
 _TICK_SECONDS: Final = 0.2
+#: What is less may be this process's own delay.
+_LINGERING_SECONDS: Final = 0.5
 
 
 @frozen
@@ -52,6 +55,8 @@ class Run:
     tail: str
     #: From the start of the process to that of the command: what starting the tracer took.
     start: float
+    #: Whether it left processes behind, to whose end the time was taken.
+    lingers: bool = False
 
 
 class Launcher:
@@ -126,9 +131,18 @@ class Launcher:
     ) -> subprocess.Popen[bytes]:
         """Start the process, in a group of its own: Ctrl-C reaches the comparison alone."""
         code = _CODE.format(path=sys.path, module=_RUNNER)
+        # An argument of execve(2) has 128 KiB at most, all of a command's many times that.
+        with tempfile.TemporaryFile("w+", encoding="ascii") as described:
+            described.write(job.dump())
+            described.seek(0)
+            return self._spawn(code, described, ends, variables)
+
+    def _spawn(
+        self, code: str, described: IO[str], ends: dict[str, int], variables: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-P", "-c", code, job.dump()],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-P", "-c", code],
+            stdin=described,
             stdout=ends["said"],
             stderr=ends["said"],
             pass_fds=[ends[name] for name in ("stdin", "stdout", "stderr", "report", "lifeline")],
@@ -144,6 +158,8 @@ class _Stream:
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
         self.tail = b""
+        #: When it ended, by CLOCK_MONOTONIC.
+        self.end = 0.0
 
     def add(self, part: bytes) -> None:
         self.digest.update(part)
@@ -166,6 +182,7 @@ def _drain(ends: dict[str, int], tick: Callable[[], None]) -> dict[str, _Stream]
                 if part:
                     streams[key.data].add(part)
                 else:
+                    streams[key.data].end = perf_counter()
                     selector.unregister(key.fd)
             tick()
     return streams
@@ -184,7 +201,9 @@ def _run(status: int, streams: dict[str, _Stream], began: float) -> Run:
         report = Report.load(told)
         if report.problem and last:
             report = replace(report, problem=f"{report.problem}: {last}")
+        report, lingers = _prolonged(report, streams)
     else:
+        lingers = False
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
         report = Report(f"the tracer ended before its report ({how}) {last}".strip())
     return Run(
@@ -193,4 +212,15 @@ def _run(status: int, streams: dict[str, _Stream], began: float) -> Run:
         streams["stderr"].digest.hexdigest(),
         streams["stderr"].text,
         max(0.0, report.began - began),
+        lingers,
     )
+
+
+def _prolonged(report: Report, streams: dict[str, _Stream]) -> tuple[Report, bool]:
+    """Let a time last until the streams are closed, if processes are left that have them.
+
+    accel's tracers wait for all processes by themselves.
+    """
+    end = max(streams["stdout"].end, streams["stderr"].end)
+    lingers = end - (report.began + report.wall) > _LINGERING_SECONDS
+    return (replace(report, wall=end - report.began) if lingers else report), lingers

@@ -241,6 +241,8 @@ def _notes(first: Measured, references: dict[str, Measured], unsteady: Sequence[
         how = f"is killed by signal {-status}" if status < 0 else f"ends with exit status {status}"
         last = first.run.tail.strip().rpartition("\n")[2]
         notes.append(f"the command {how}, also natively{': ' if last else ''}{last}")
+    if first.run.lingers:
+        notes.append("the command leaves processes behind: times last until these have ended")
     ruled = references.get("ruled")
     if ruled is not None and _unsteady((first, ruled)):
         notes.append("the profile changes what the command does: skip() is compared with nullify()")

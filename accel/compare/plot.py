@@ -10,7 +10,6 @@ import html
 import importlib.util
 import io
 import os
-import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +30,7 @@ _EXTRA: Final = "type: pip install 'syscall-accel[plot]'"
 #: From which ratio on small values would be invisible.
 _LOG_FROM: Final = 20
 _TITLE_LENGTH: Final = 84
+_HEADLINE_LENGTH: Final = 1000
 #: Okabe and Ito's, which most colour-blind people can tell apart.
 _COLOURS: Final = {
     "native": "#9a9a9a",
@@ -237,9 +237,7 @@ def _legend(figure: Figure, groups: set[str]) -> None:
 
 
 def _title(comparison: Comparison) -> str:
-    command = shlex.join(comparison.command)
-    if len(command) > _TITLE_LENGTH:
-        command = f"{command[: _TITLE_LENGTH - 3]}..."
+    command = comparison.shown_command(_TITLE_LENGTH)
     calls = comparison.rows[0].syscalls
     made = f"{calls:,} system calls, " if calls is not None else ""
     runs = f"median and range of {comparison.runs} runs" if comparison.runs > 1 else "one run"
@@ -251,7 +249,7 @@ def _title(comparison: Comparison) -> str:
 
 def _page(comparison: Comparison, svg: str) -> str:
     """Put figure and table into a page that needs no other file."""
-    title = html.escape(f"accel compare: {shlex.join(comparison.command)}")
+    title = html.escape(f"accel compare: {comparison.shown_command(_HEADLINE_LENGTH)}")
     style = "body{font-family:sans-serif;margin:2em} svg{max-width:100%} pre{overflow:auto}"
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'

@@ -33,8 +33,8 @@ _WITH_PROGRAM: Final = ("exit-event:ebpf", "observe")
 
 
 def main() -> None:
-    """Make the run that the last argument describes; report on the descriptor that it names."""
-    job = Job.load(sys.argv[-1])
+    """Make the run that standard input describes; report on the descriptor that it names."""
+    job = Job.load(sys.stdin.read())
     threading.Thread(target=_follow, args=(job.lifeline,), daemon=True).start()
     try:
         report = _traced(job) if job.subject.is_accel else _started(job)
@@ -137,6 +137,9 @@ def _timed(job: Job, words: list[str], *, is_native: bool, streams: bool = True)
         return Report(f"{words[0]}: {error.strerror}", is_unavailable=True)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     wall = perf_counter() - began
+    # From now on they are open in what the command has left behind, or nowhere.
+    os.close(job.stdout)
+    os.close(job.stderr)
     own = 0.0 if is_native else _cpu_of_zombie(child.pid)
     returncode = child.wait()
     everything = _cpu(resource.RUSAGE_CHILDREN) - before

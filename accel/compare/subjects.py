@@ -8,17 +8,20 @@ Each family has its naive tracer, with two stops for every call, and a reference
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
-from accel.capabilities import MECHANISMS
+from accel.capabilities import MechanismName
 from bpf.value import frozen
 
-__all__ = ["NATIVE", "Absent", "Family", "Subject", "Tier", "subjects"]
+__all__ = ["MECHANISMS", "NATIVE", "Absent", "Family", "Subject", "Tier", "subjects"]
 
 Family: TypeAlias = Literal["traced", "ruled"]
 #: Who answers: the filter; the compiled loop; the mechanism's own Python code; a handler of the
 #: user's; one that makes a line of text of each call. Of others: "".
 Tier: TypeAlias = Literal["kernel", "loop", "mechanism", "handler", "lines", ""]
+
+#: All of accel's own, by the names that a Tracer takes; the others stand for several.
+MECHANISMS: Final = frozenset(get_args(MechanismName)) - {"auto", "exit-event"}
 
 _SYSEMU: Final = (
     "it makes no call unless the tracer does, three stops each: a mechanism for machines that are"

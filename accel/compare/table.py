@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Final
@@ -56,7 +55,7 @@ def _is_drawn(column: _Column, comparison: Comparison) -> bool:
 
 
 def _title(comparison: Comparison) -> Iterator[str]:
-    yield f"{shlex.join(comparison.command)}"
+    yield comparison.shown_command(_WIDTH)
     native = comparison.rows[0]
     calls = f"-e trace={comparison.calls}"
     if native.syscalls is not None:

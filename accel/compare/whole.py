@@ -8,7 +8,6 @@ from typing import Final
 
 from accel import oci
 from accel.audit import KernelStopCount
-from accel.capabilities import MECHANISMS
 from accel.compare.comparison import Comparison, summed_up
 from accel.compare.configure import constant_calls
 from accel.compare.copies import Copies
@@ -17,7 +16,7 @@ from accel.compare.launcher import Launcher, Selection
 from accel.compare.measure import measure
 from accel.compare.peers import peers
 from accel.compare.progress import Progress
-from accel.compare.subjects import Absent, Subject, subjects
+from accel.compare.subjects import MECHANISMS, Absent, Subject, subjects
 from accel.errors import AuditUnavailable, SetupError
 from accel.mask import SyscallMask
 from accel.tracer import Tracer

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from accel.audit import KernelStopCount
-from accel.capabilities import MECHANISMS
+from accel.compare.subjects import MECHANISMS
 from accel.errors import AuditUnavailable
 from tests.integration.terminal import Terminal
 from tests.support import require, require_program
@@ -233,6 +233,18 @@ def test_every_run_reads_all_of_standard_input(tmp_path: Path, source: str) -> N
             file.read(0 if source == "file" else 5)
             read = compared(*ONE, *check, stdin=file)
     assert read["notes"] == []
+
+
+def test_processes_that_are_left_behind_count_in_every_time(tmp_path: Path) -> None:
+    """The tracer waits for the last of them, so the native time is to its end, too."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    script = f"(read line; sleep 1) < {fifo} & exec 3> {fifo}; echo go >&3; exit 0"
+    read = compared(*ONE, "--", "sh", "-c", script)
+    assert read["notes"] == [
+        "the command leaves processes behind: times last until these have ended"
+    ]
+    assert all(one["wall_seconds"] >= 1 for one in read["rows"])
 
 
 # ------------------------------------------------------------------------------- copies

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from accel import AccelError, SyscallMask, capabilities
-from accel.capabilities import MECHANISMS, Capabilities
+from accel.capabilities import Capabilities
 from accel.compare import subjects as listing
 from accel.compare.job import Job, Report
 from accel.compare.peers import peers
 from accel.compare.rows import Spread, rows
-from accel.compare.subjects import NATIVE, Subject, subjects
+from accel.compare.subjects import MECHANISMS, NATIVE, Subject, subjects
 from tests.unit.comparing import (
     FILTERED,
     NAIVE,
@@ -38,7 +38,7 @@ def test_every_mechanism_is_compared_or_its_absence_is_explained() -> None:
 
 def test_a_mechanism_that_is_new_turns_up_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """user-notify and observe, once accel has them."""
-    monkeypatch.setattr(listing, "MECHANISMS", {"user-notify": None, "observe": None})
+    monkeypatch.setattr(listing, "MECHANISMS", {"user-notify", "observe"})
     chosen, _absent = subjects(has_rules=True)
     assert [(one.mechanism, one.decision) for one in chosen] == [
         ("user-notify", "resume()"), ("observe", "observe"), ("user-notify", "skip()"),
