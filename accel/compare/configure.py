@@ -22,8 +22,7 @@ _DECISIONS = {
     "resume()": Decision.resume(),
     "exit_only()": Decision.exit_only(),
 }
-#: Of SECCOMP_RET_DATA, which is the errno of SECCOMP_RET_ERRNO.
-_DATA = 0xFFFF
+_FILTERING = "seccomp-trace"
 
 
 def tracer_of(job: Job) -> Tracer:
@@ -77,7 +76,9 @@ def _print_lines(tracer: Tracer) -> None:
 def _ruled(job: Job) -> Tracer:
     """Keep a profile: its constants at the tier of the subject, everything else in the filter.
 
-    The first rule that matches decides, so they are added in their order, each by itself.
+    The first rule that matches decides, so they are added in their order, each by itself. What is
+    neither a constant nor allowed (a call that kills) only a filter can keep: other mechanisms are
+    compared without.
     """
     profile = oci.load(job.rules)
     if job.subject.tier == "kernel":
@@ -90,7 +91,7 @@ def _ruled(job: Job) -> Tracer:
             tracer.decide(rule.mask, Decision.skip(-_errno(rule)), where=rule.where)
         elif rule.action == Action.allow():
             tracer.decide(rule.mask, Decision.allow(), where=rule.where)
-        else:
+        elif job.subject.mechanism == _FILTERING:
             tracer.enforce(oci.Profile((rule,), profile.foreign))
     return tracer
 
