@@ -18,6 +18,7 @@ __all__ = ["main"]
 #: {name: what it does}; the module of the same name has ``add_arguments`` and ``run``.
 _COMMANDS = {
     "trace": "run a command and stop it only at selected system calls",
+    "compare": "run a command under every mechanism; say what each costs",
     "explain": "say which tier answers which calls, and show the filter; run nothing",
     "doctor": "say what works on this host, and what to type where something does not",
 }

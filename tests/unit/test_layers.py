@@ -74,10 +74,15 @@ MAY_IMPORT = {
     "accel.command_line": {
         "values", "accel", "accel.tracer", "accel.writers", "accel.decoding", "accel.doctor",
         "accel.injection", "accel.injection_rules", "accel.command_line", "accel.oci",
-        "accel.plan_table", "accel.plan_listing", "accel.cost_measurement",
+        "accel.plan_table", "accel.plan_listing", "accel.cost_measurement", "accel.compare",
+    },
+    "accel.audit": {"values"},
+    "accel.compare": {
+        "values", "bpf", "accel", "accel.tracer", "accel.writers", "accel.oci", "accel.audit",
+        "accel.compare",
     },
     "accel.__main__": {"accel.command_line"},
-    "bench": {"values", "accel", "accel.tracer", "accel.writers", "bench"},
+    "bench": {"values", "accel", "accel.tracer", "accel.writers", "accel.audit", "bench"},
     "examples": {"values", "accel", "accel.writers"},
 }  # fmt: skip
 
