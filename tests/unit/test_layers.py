@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[2]
 #: modules that describe calls, masks, decisions and stops, and know of no process.
 VALUES = frozenset(
     "accel.abi accel.arguments accel.call accel.capabilities accel.checks accel.class_index"
-    " accel.class_rules accel.classes accel.costs accel.decision accel.errors accel.expressions"
-    " accel.families accel.mask accel.mask_grammar accel.pointees accel.posix_regex"
-    " accel.records accel.results accel.role_rules accel.roles accel.scalars accel.signatures"
-    " accel.stops accel.value_sets".split()
+    " accel.class_rules accel.classes accel.costs accel.decision accel.errors"
+    " accel.expressions accel.families accel.mask accel.mask_grammar accel.pointees"
+    " accel.posix_regex accel.records accel.results accel.role_rules accel.roles accel.scalars"
+    " accel.signatures accel.stops accel.value_sets".split()
 )
 MAY_IMPORT = {
     "bpf.value": set(),
@@ -51,8 +51,9 @@ MAY_IMPORT = {
     "accel.ptrace_vm": {"values", "accel._kernel", "bpf", "accel.ptrace_vm"},
     "accel.doctor": {"values", "accel._kernel", "bpf", "bpf.probes", "accel.doctor"},
     "accel.exit_choice": {"values", "accel.plan"},
+    "accel.observation": {"values", "bpf", "bpf.probes", "accel.plan"},
     "accel.mechanism_choice": {
-        "values", "bpf", "accel.plan", "accel.mechanisms", "accel.exit_choice",
+        "values", "bpf", "accel.plan", "accel.mechanisms", "accel.exit_choice", "accel.observation",
     },
     "accel.rulebook": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
@@ -62,6 +63,7 @@ MAY_IMPORT = {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
         "accel.tracing_thread", "accel.capture", "accel.snapshots", "accel.rulebook",
         "accel.writers", "accel.oci",
+        "accel.observation",
     },
     "accel.cost_measurement": {"values", "accel._kernel", "accel.tracer"},
     "accel.injection_grammar": {"values", "accel.decoding"},
