@@ -1,4 +1,10 @@
-"""Which mechanism keeps which rule of a plan: what was asked for, where this host allows it."""
+"""Which mechanism keeps which rule of a plan: what was asked for, where this host allows it.
+
+Costs choose only between ways that tell the same. That leaves out ptrace-syscall for a command,
+even if it is to stop at every call: calls through the vsyscall page, those that a filter of the
+command's own answers, and children made with CLONE_UNTRACED are not seen alike. Nor is it cheaper
+there: its stops go to Python, and where those of a filter do, too, both cost the same.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +119,7 @@ def _with_exit_events(
         f"calls that are exit_only() stop twice, and the first is not told: {error}"
         for error in refusals[:1]
     ]
-    return Choice(replace(plan, notes=tuple(notes)))
+    return Choice(replace(plan, notes=(*plan.notes, *notes)))
 
 
 def _stops_at_exit_alone(rule: Rule) -> bool:
