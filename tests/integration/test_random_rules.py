@@ -40,10 +40,6 @@ ANSWERING: Final = (
     *(Decision.fail(number) for number in (errno.EPERM, errno.EACCES, errno.ENOENT, 4000)),
 )
 RUNNING: Final = (Decision.inspect(), Decision.resume(), Decision.allow())
-#: In real memory more zeros follow, so this address has a family: it is left out, as unreadable.
-SHORT: Final = b"\x02"
-#: Memory that ends with the string cannot be had at the beginning of a page: left out, too.
-UNTERMINATED: Final = b"/srv"
 SIZE: Final = 1 << 16
 
 
@@ -66,21 +62,16 @@ def returned(made: Call, decision: Decision | None) -> int:
 
 def job(made: Sequence[Call]) -> bytes:
     """Write what tests/programs/random_calls.c reads."""
-    regions = {
-        address: content
-        for address, content in MEMORY.items()
-        if content not in (SHORT, UNTERMINATED)
-    }
     return b"".join(
         (
-            struct.pack("=II", len(made), len(regions)),
+            struct.pack("=II", len(made), len(MEMORY)),
             *(
                 struct.pack("=ii6Q", one.abi is Abi.I386, one.number, *one.arguments)
                 for one in made
             ),
             *(
                 struct.pack("=QQ48s", address, len(content), content)
-                for address, content in regions.items()
+                for address, content in MEMORY.items()
             ),
         )
     )

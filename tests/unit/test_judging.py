@@ -125,7 +125,7 @@ def test_the_loop_judges_as_python_does_on_random_rules_and_calls(
             compiled, twin = verdicts(loop, tables, made, ret_data)
             assert (compiled, twin) == (index, index), f"{made}\n{plan}"
             seen["nobody" if settled is None else "this" if settled == named else "later"] += 1
-    assert min(seen.values()) > 200, seen
+    assert min(seen.values()) > 150, seen
     assert len(seen) == 3
 
 
