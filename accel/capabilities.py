@@ -27,6 +27,7 @@ MechanismName: TypeAlias = Literal[
     "exit-event",
     "exit-event:perf",
     "exit-event:ebpf",
+    "observe",
 ]
 
 _BOTH: Final = (Abi.X86_64, Abi.I386)
@@ -53,8 +54,10 @@ def _stops(**of: int) -> Mapping[int, int]:
 
 _PERF: Final = "CAP_PERFMON, or perf_event_paranoid below 3 and a readable tracefs (64-bit calls)"
 
-#: Combination 4 costs seccomp-trace two stops, of which the first is not told. Who stops at every
-#: call cannot let one pass without.
+_EBPF: Final = "root, python3-bpfcc and kernel headers"
+
+#: Those that stop calls. Combination 4 costs seccomp-trace two stops, of which the first is not
+#: told. Who stops at every call cannot let one pass without.
 MECHANISMS: Final[Mapping[str, Capabilities]] = MappingProxyType({
     one.mechanism: one
     for one in (
@@ -63,8 +66,7 @@ MECHANISMS: Final[Mapping[str, Capabilities]] = MappingProxyType({
             "exit-event:perf", _stops(c4=1, c5=0), attaches=True, privilege=_PERF
         ),
         Capabilities(
-            "exit-event:ebpf", _stops(c4=1, c5=0), attaches=True,
-            privilege="root, python3-bpfcc and kernel headers",
+            "exit-event:ebpf", _stops(c4=1, c5=0), attaches=True, privilege=_EBPF
         ),
         Capabilities("sysemu", _stops(c0=4, c1=3, c3=1, c6=1)),
         Capabilities(
@@ -74,6 +76,9 @@ MECHANISMS: Final[Mapping[str, Capabilities]] = MappingProxyType({
         ),
     )
 })  # fmt: skip
+
+#: It stops nothing: of combinations 0 and 1 it tells what there is to tell, after the fact.
+_OBSERVE: Final = Capabilities("observe", _stops(c0=0, c1=0, c5=0), attaches=True, privilege=_EBPF)
 
 
 def capabilities(mechanism: str) -> Capabilities:
@@ -86,6 +91,8 @@ def capabilities(mechanism: str) -> Capabilities:
         raise SetupError(f"mechanism {mechanism!r} is not known", hint=f"use {', '.join(names)}")
     if mechanism == "exit-event":
         return MECHANISMS["exit-event:perf"]
+    if mechanism == "observe":
+        return _OBSERVE
     if mechanism == "auto":
         stops = {**MECHANISMS["seccomp-trace"].stops, 4: 1}
         return Capabilities("auto", MappingProxyType(stops), attaches=True)

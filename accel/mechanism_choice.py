@@ -51,6 +51,10 @@ def choose(
         )
     if mechanism.startswith("exit-event"):
         return _exit_events_alone(draft, mechanism)
+    if mechanism == "observe":
+        from accel.observation import planned  # noqa: PLC0415 - few want it
+
+        return Choice(planned(draft))
     if mechanism != "auto":
         for rule in draft.rules:
             if rule.decision is not None:

@@ -96,6 +96,8 @@ class _Planned:
         text = rule_text(rule, widest)
         if plan.has_filter and rule.action is not None and not rule.by_event:
             return Row(text, decision, "kernel", "filter", (0, 0), "")
+        if plan.mechanism == "observe":
+            return Row(text, decision, "kernel", "observe", (0, 0), "")
         return Row(
             text,
             decision,

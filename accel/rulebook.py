@@ -98,6 +98,8 @@ class RuleBook:
             raise SetupError(
                 "exit-event has no stop before a call", hint="use on_exit, or mechanism auto"
             )
+        else:
+            self._refuse_handler()
         if conditions.results and decision != Decision.exit_only():
             raise MaskError(
                 f"{conditions}: before a call there is no result",
@@ -146,8 +148,16 @@ class RuleBook:
         self, mask: SyscallMask | str, handler: ExitHandler, compiled: Compiled | None = None
     ) -> None:
         """Let ``handler`` see the results of the calls of ``mask``."""
+        self._refuse_handler()
         self.close()
         self._exit_rules.append(ExitRule(mask_of(mask), handler, compiled))
+
+    def _refuse_handler(self) -> None:
+        if self.mechanism == "observe":
+            raise SetupError(
+                "mechanism observe stops nothing, so that no handler can answer",
+                hint="use observe(), or mechanism auto",
+            )
 
     def observe(self, observer: Observer, *, exits: bool, calls: bool) -> None:
         """Let ``observer`` hear of stops."""
@@ -226,6 +236,11 @@ class RuleBook:
         _ = self.plan
         assert self._mechanisms is not None
         return self._mechanisms.exit_events
+
+    @property
+    def tells_calls(self) -> bool:
+        """Whether anybody is told of calls when they stop, and not of their records."""
+        return bool(self._observers) and not self.defers
 
     @property
     def defers(self) -> bool:

@@ -19,6 +19,7 @@ from accel.launch import PIPE, Command, Redirection, current_signal_mask
 from accel.mask import SyscallMask
 from accel.mechanisms import (
     ExitEvent,
+    Loop,
     Observer,
     PtraceLoop,
     PtraceSyscall,
@@ -31,7 +32,7 @@ from accel.mechanisms.placement import PlacementName, calls_to_hide
 from accel.mechanisms.recorder import Recorder
 from accel.plan import EntryHandler, Plan
 from accel.policy import ExitHandler, HandlerPolicy
-from accel.records import Sink
+from accel.records import BY_PYTHON, Sink
 from accel.results import CallStatistics, Result, Statistics
 from accel.rulebook import RuleBook, WhenFull, compiled_handler, mask_of
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
@@ -39,6 +40,7 @@ from accel.tracing_thread import TracingThread
 from bpf.value import replace
 
 if TYPE_CHECKING:
+    from accel.mechanisms.observe import Observe
     from accel.oci.profile import Profile
     from accel.snapshots import Snapshots
     from accel.writers import ArraySink
@@ -124,7 +126,7 @@ class Tracer:
         self._input = input
         to_hide = calls_to_hide(placement)
         # Where no call stops to be hidden, affinities must stay as they are.
-        is_hidden = pid is None and not mechanism.startswith("exit-event")
+        is_hidden = pid is None and not mechanism.startswith(("exit-event", "observe"))
         self._placement: PlacementName = (
             "none" if placement == "auto" and not is_hidden else placement
         )
@@ -138,7 +140,7 @@ class Tracer:
         self._snapshots: Snapshots | None = None
         self._capture = Capture()
         self._policy: HandlerPolicy | None = None
-        self._loop: PtraceLoop | None = None
+        self._loop: Loop | None = None
         self._thread: TracingThread | None = None
         self._finish_lock = threading.Lock()
 
@@ -326,13 +328,15 @@ class Tracer:
         self._capture.start()
         return self
 
-    def _new_loop(self) -> PtraceLoop:
+    def _new_loop(self) -> Loop:
         """Make the loop, which from now on closes what the plan holds."""
         plan = self.plan
         plan.check()
         self._book.check_profile()
         self._policy = self._book.policy(plan)
         self._recorder = self._book.recorder()
+        if plan.mechanism == "observe":
+            return self._observing(plan)
         return _LOOPS[plan.mechanism](
             self._policy,
             self._teller,
@@ -342,12 +346,33 @@ class Tracer:
             exit_events=self._book.exit_events,
         )
 
-    def _attaching(self, loop: PtraceLoop) -> TracingThread:
+    def _observing(self, plan: Plan) -> Loop:
+        """Make the loop that stops nothing, which has something to be told only if it is asked."""
+        from accel.mechanisms.observe import Observe  # noqa: PLC0415 - few want it
+        from accel.observation import wanted  # noqa: PLC0415 - as above
+
+        if self._placement == "same-cpu":
+            raise SetupError(
+                "observe stops nothing: there is no tracer to place", hint="leave placement out"
+            )
+        tells, recorder = self._book.tells_calls, self._recorder
+        told = wanted(
+            plan,
+            has_records=tells or recorder is not None,
+            has_beginnings=tells or (recorder is not None and recorder.ring.beginnings),
+            call_flags=BY_PYTHON if tells else 0,
+        )
+        return Observe(told, self._teller, recorder, tells_calls=tells)
+
+    def _attaching(self, loop: Loop) -> TracingThread:
         pid = self._pid
         assert pid is not None
-        return TracingThread(loop, lambda: attach(loop, pid), f"accel-{pid}")
+        if isinstance(loop, PtraceLoop):
+            return TracingThread(loop, lambda: attach(loop, pid), f"accel-{pid}")
+        observing = cast("Observe", loop)
+        return TracingThread(loop, lambda: observing.attach(pid), f"accel-{pid}")
 
-    def _launching(self, loop: PtraceLoop) -> TracingThread:
+    def _launching(self, loop: Loop) -> TracingThread:
         program = self.program if self.plan.mechanism == "seccomp-trace" else None
         stdin, stdout, stderr = self._streams
         if self._input is not None:
@@ -358,7 +383,10 @@ class Tracer:
             stdout=self._capture.sink("stdout", stdout),
             stderr=self._capture.sink("stderr", stderr),
         )
-        return TracingThread(loop, lambda: start(loop, command, program), "accel")
+        if isinstance(loop, PtraceLoop):
+            return TracingThread(loop, lambda: start(loop, command, program), "accel")
+        observing = cast("Observe", loop)
+        return TracingThread(loop, lambda: observing.start(command), "accel")
 
     def _command(self) -> Command:
         """Describe the command as far as it does not depend on pipes."""

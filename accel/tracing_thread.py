@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 
 from accel.errors import SetupError
+from accel.mechanisms.contract import Loop
 from accel.mechanisms.doorbell import Doorbell
-from accel.mechanisms.ptrace_loop import PtraceLoop
 
 __all__ = ["TracingThread"]
 
@@ -20,7 +20,7 @@ __all__ = ["TracingThread"]
 class TracingThread:
     """Run a mechanism in a thread of its own, from the start of its tracees to their end."""
 
-    def __init__(self, loop: PtraceLoop, start: Callable[[], int], name: str) -> None:
+    def __init__(self, loop: Loop, start: Callable[[], int], name: str) -> None:
         #: The command's pid, once it has executed.
         self.pid = 0
         self._loop = loop

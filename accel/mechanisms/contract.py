@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Answer, Decision
 from accel.records import Sink
+from accel.results import CallCounter
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 
 if TYPE_CHECKING:
     from accel.checks import Judgements
 
-__all__ = ["Observer", "Policy", "RecordObserver", "RuleNumber"]
+__all__ = ["Loop", "Observer", "Policy", "RecordObserver", "RuleNumber"]
 
 #: The position of a rule in its plan.
 RuleNumber = int
@@ -67,6 +69,52 @@ class Policy(Protocol):
 
     def returned(self, stop: SyscallExitStop) -> tuple[int | None, int]:
         """Show a result to its handlers; return the one to replace it with, and how many ran."""
+
+
+class Loop(Protocol):
+    """What runs in the tracing thread, from the start of its tracees to their end."""
+
+    @property
+    def status(self) -> int | None:
+        """How the command ended, as a status of wait(2); None while it runs."""
+
+    @property
+    def seen(self) -> int:
+        """How many threads were ever traced."""
+
+    @property
+    def lost(self) -> int:
+        """How many calls nobody could be told of."""
+
+    def started(self) -> None:
+        """Take note that the command runs; in the host's thread that started it."""
+
+    def run(self) -> None:
+        """Go on until no tracee is left; whatever it raises, the next time all will end."""
+
+    def step(self) -> None:
+        """Go on with what ``run`` did not know of; raise ChildProcessError if there is nothing."""
+
+    def end(self) -> None:
+        """Kill every tracee, or let those go that were attached to; in the tracing thread."""
+
+    def abandon(self) -> None:
+        """End without another word to anybody."""
+
+    def close(self) -> None:
+        """Hand over what was recorded; nothing is traced any more."""
+
+    def add_bell(self, pid: int, ring: Callable[[], None]) -> None:
+        """Call ``ring`` when the child ``pid`` ends: how another thread interrupts the wait."""
+
+    def remove_bell(self, pid: int) -> None:
+        """Forget a bell that its owner takes down."""
+
+    def stops_by_kind(self) -> Counter[str]:
+        """Count all kernel stops so far; from any thread."""
+
+    def counters(self) -> Mapping[tuple[Abi, int], CallCounter]:
+        """Sum up every call so far; from any thread."""
 
 
 class Observer(Protocol):

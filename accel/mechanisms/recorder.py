@@ -89,9 +89,14 @@ class Recorder:
             for piece in self.ring.pieces():
                 for records, stop in self._parts(piece):
                     if len(records):
-                        self._deliver(records)
+                        self._deliver(records, self.ring.strings.bytes)
                     if stop is not None:
                         self._tell(stop)
+
+    def deliver(self, records: memoryview, strings: memoryview) -> None:
+        """Hand records to the sinks that were never in the ring, with the strings they point to."""
+        with self._locked():
+            self._deliver(records, strings)
 
     def tell_later(self, stop: Stop) -> None:
         """Let the sinks that are observers hear of a stop that is no call's, in its order."""
@@ -135,8 +140,7 @@ class Recorder:
             if isinstance(sink, RecordObserver):
                 self._guard(sink, partial(sink, stop))
 
-    def _deliver(self, piece: memoryview) -> None:
-        strings = self.ring.strings.bytes
+    def _deliver(self, piece: memoryview, strings: memoryview) -> None:
         words = piece.cast("Q")
         flags = words[FLAGS::RECORD_WORDS].tolist()
         begun = [index for index, flag in enumerate(flags) if flag & ENTERED]

@@ -51,8 +51,9 @@ MAY_IMPORT = {
     "accel.ptrace_vm": {"values", "accel._kernel", "bpf", "accel.ptrace_vm"},
     "accel.doctor": {"values", "accel._kernel", "bpf", "bpf.probes", "accel.doctor"},
     "accel.exit_choice": {"values", "accel.plan"},
+    "accel.observation": {"values", "bpf", "bpf.probes", "accel.plan"},
     "accel.mechanism_choice": {
-        "values", "bpf", "accel.plan", "accel.mechanisms", "accel.exit_choice",
+        "values", "bpf", "accel.plan", "accel.mechanisms", "accel.exit_choice", "accel.observation",
     },
     "accel.rulebook": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
@@ -62,6 +63,7 @@ MAY_IMPORT = {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
         "accel.tracing_thread", "accel.capture", "accel.snapshots", "accel.rulebook",
         "accel.writers", "accel.oci",
+        "accel.observation",
     },
     "accel.cost_measurement": {"values", "accel._kernel", "accel.tracer"},
     "accel.injection_grammar": {"values", "accel.decoding"},
