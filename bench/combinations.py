@@ -41,9 +41,11 @@ _FILTER: Final = "seccomp-trace"
 #: others it only waits and resumes.
 _PERF: Final = "exit-event:perf"
 _LOOP_ANSWERS: Final = (0, 1, 2, 3)
+_NOTIFY: Final = "user-notify"
 #: Where a handler is called, too: each combination by what was made for it, and the oldest way.
 _HANDLED: Final[Mapping[str, Sequence[int]]] = {
     _FILTER: (0, 1, 2, 3),
+    _NOTIFY: (1, 3),
     "exit-event:perf": (4,),
     "sysemu": (6,),
     "ptrace-syscall": (0,),
@@ -62,7 +64,8 @@ _CAPTION: Final = (
     " compiled loop. *filter*: no stop; *loop*: machine code; *Python*: the mechanism's own code,"
     " and none of the user's; *handler*: a function of the user's for each stop. sysemu and"
     " ptrace-syscall stop at every other call of the program as well; these are the stops of this"
-    " one."
+    " one. user-notify takes a notification, and no stop, for each call that the filter does not"
+    " answer."
 )
 
 
@@ -86,14 +89,22 @@ class Row:
         return MECHANISMS[self.mechanism].stops[self.combination]
 
     @property
+    def is_free(self) -> bool:
+        """Whether it takes neither a stop nor a notification."""
+        return not (
+            self.declared_stops or self.combination in MECHANISMS[self.mechanism].notifications
+        )
+
+    @property
     def tier(self) -> str:
         """Who answers."""
-        if self.declared_stops == 0:
-            return "filter" if self.mechanism == _FILTER else "nobody"
+        if self.is_free:
+            return "filter" if self.mechanism in (_FILTER, _NOTIFY) else "nobody"
         if self.has_handler:
             return "handler"
         is_loops = self.mechanism == _FILTER and self.combination in _LOOP_ANSWERS
         is_loops |= self.mechanism == _PERF and self.combination == 4
+        is_loops |= self.mechanism == _NOTIFY
         return "loop" if is_loops else "Python"
 
     @property
@@ -120,9 +131,7 @@ def run(name: str, settings: Settings) -> Comparison:
         many = repeated(program, _CALL, 100_000 if settings.quick else 1_000_000)
         few = repeated(program, _CALL, 500 if settings.quick else 10_000)
         contestants = [Contestant(Placed(Wrapper("native"), "same-cpu"), many)]
-        contestants += [
-            Contestant(row.subject, few if row.declared_stops else many) for row in rows()
-        ]
+        contestants += [Contestant(row.subject, many if row.is_free else few) for row in rows()]
         comparison = compare(name, contestants, settings, "ns")
         return replace(comparison, paragraphs=(table(comparison),))
 
