@@ -53,6 +53,12 @@ _GROUPS: Final = {
         "combinations-notified": "bench.copies",
         "combinations-virtual": "bench.copies",
     },
+    "sweeps": {
+        "mask-sweep": "bench.mask_sweep",
+        "filter-sweep": "bench.filter_sweep",
+        "tracees": "bench.tracees",
+        "handlers": "bench.handlers",
+    },
 }
 _QUICK_ROUNDS: Final = 2
 

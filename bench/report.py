@@ -36,8 +36,9 @@ def as_markdown(
     paragraphs = [_preface(settings)]
     for _subjects, group in groupby(comparisons, _subjects_of):
         together = list(group)
-        paragraphs += [_table("time, native = 1", together, _ratio)]
-        paragraphs += [_table("ptrace-stops", together, _stops)]
+        if not together[0].tells_itself:
+            paragraphs += [_table("time, native = 1", together, _ratio)]
+            paragraphs += [_table("ptrace-stops", together, _stops)]
         paragraphs += [text for comparison in together for text in comparison.paragraphs]
     paragraphs += list(_start_up(comparisons))
     paragraphs += ["\n".join(f"- {line}" for line in _findings(comparisons, missing))]
@@ -74,6 +75,8 @@ def _broken(measured: Measured) -> Iterator[str]:
         yield measured.problem
     if measured.counts_agree is False:
         yield f"the kernel counted {measured.kernel_stops} stops, the tracer {measured.own_stops}"
+    if measured.miscount:
+        yield measured.miscount
     if measured.exceeds_limit:
         yield _judgement(measured)
 
@@ -164,6 +167,13 @@ def _findings(comparisons: Sequence[Comparison], missing: Mapping[str, str]) -> 
         yield (
             f"stops: counted by the kernel; the tracer's own count is the same in {len(agreed)}"
             f" of {len(told)} runs that tell it"
+        )
+    counted = [measured for measured in everything if measured.counted]
+    if counted:
+        right = [measured for measured in counted if not measured.miscount]
+        yield (
+            "calls: each program counts those that it makes and those that were answered; what the"
+            f" tracer says of them is the same in {len(right)} of {len(counted)} runs"
         )
     for reason in sorted({comparison.no_audit for comparison in comparisons} - {""}):
         yield f"stops: not counted by the kernel: {reason}"

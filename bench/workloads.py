@@ -15,7 +15,7 @@ from typing import Final
 from bench.measure import Missing, Settings
 from bench.subjects import Task
 
-__all__ = ["REAL_PROGRAMS", "compiled", "real_program", "repeated"]
+__all__ = ["REAL_PROGRAMS", "compiled", "crowded", "mixed", "real_program", "repeated"]
 
 _SOURCES: Final = Path(__file__).parent / "programs"
 _REPORT: Final = "nanoseconds"
@@ -41,6 +41,18 @@ def compiled(name: str, *flags: str) -> Iterator[str]:
 def repeated(program: str, call: str, calls: int) -> Task:
     """Let the compiled ``one_call`` make ``call`` that often, and measure it."""
     return Task((program, call, str(calls), _REPORT), report=_REPORT, calls=calls)
+
+
+def mixed(program: str, call: str, share: int, calls: int) -> Task:
+    """Let the compiled ``mixed_calls`` make ``share`` percent of all calls ``call``, and count."""
+    argv = (program, call, str(share), str(calls), _REPORT)
+    return Task(argv, report=_REPORT, calls=calls, counts=call)
+
+
+def crowded(program: str, kind: str, count: int, calls: int) -> Task:
+    """Let the compiled ``crowd`` make calls of getpgid in ``count`` processes or threads."""
+    argv = (program, kind, str(count), str(calls), _REPORT)
+    return Task(argv, report=_REPORT, calls=calls, counts="getpgid")
 
 
 @contextlib.contextmanager
