@@ -119,9 +119,7 @@ def _subjects(reference: str, share: float) -> Iterator[tuple[str, Subject, int 
 def sentences(swept: Swept) -> str:
     """Say where a filter stops paying, from what was measured, and why."""
     found = {pair.tracer: _crossing(swept, pair) for pair in _PAIRS}
-    told = [
-        f"for {tracer} {crossing.describe()}" for tracer, crossing in found.items() if crossing
-    ]
+    told = [f"for {tracer} {crossing.describe()}" for tracer, crossing in found.items() if crossing]
     if not told:
         return "No pair of tracers could be measured."
     where = f"Taking the same two stops at a selected call, a filter pays {'; '.join(told)}."
@@ -146,11 +144,11 @@ def _why(swept: Swept) -> str:
         return ""
     ratio = Spread.of_ratios(once, twice)
     return (
-        f"What it saves is the two stops of every call that is not selected"
-        f" ({_microseconds(none)} instead of {_microseconds(both)} µs in accel), so it saves nothing"
-        f" where there are none of those; but a filter also lets the exit-stop be left out, and with"
-        f" one stop even a program whose every call is selected takes {ratio.median:.2f} times what"
-        f" PTRACE_SYSCALL takes."
+        "What it saves is the two stops of every call that is not selected"
+        f" ({_microseconds(both)} µs instead of {_microseconds(none)} in accel), so it saves"
+        " nothing where there are none of those; but a filter also lets the exit-stop be left out,"
+        " and with one stop even a program whose every call is selected takes"
+        f" {ratio.median:.2f} times what PTRACE_SYSCALL takes."
     )
 
 
@@ -170,7 +168,9 @@ def figure(swept: Swept, caption: str) -> Figure:
     few = tuple(_positive(curve) for curve in curves)
     native = Spread.of(swept.comparison.measured[0].costs).median / 1000
     x_label, y_label = "share of calls that are selected (%)", "time of one call (µs)"
-    left = Panel("where the filter stops paying", x_label, y_label, tuple(curves), _marks(swept))
+    left = Panel(
+        "where the filter stops paying", x_label, y_label, tuple(curves), marks=_marks(swept)
+    )
     right = Panel(
         f"few selected calls (untraced: {native:.2f} µs)", x_label, y_label, few,
         is_x_log=True, is_y_log=True, x_ticks=(1, 2, 5, 10, 20, 50, 100),

@@ -33,4 +33,4 @@ class Spread:
 
 def _short(value: float) -> str:
     """Write three digits, or a whole number if that has more."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -238,9 +238,7 @@ def reported(task: Task, directory: str) -> float | None:
     return float(words[0]) if words else None
 
 
-def counted(
-    task: Task, directory: str, statistics: Statistics | None = None
-) -> CallCount | None:
+def counted(task: Task, directory: str, statistics: Statistics | None = None) -> CallCount | None:
     """Read how many calls the task made, and what a tracer says of them; None if it counts none."""
     words = _report(task, directory)
     if not task.counts or len(words) < 3:

@@ -16,8 +16,8 @@ from bench.tables import markdown_table
 
 __all__ = ["Place", "Swept", "key", "sweep", "under_settings"]
 
-#: Stops take microseconds, calls less.
-MICROSECONDS: Final = 1000.0
+#: What costs are told in, in nanoseconds: calls without stops in ns, all others in µs.
+SCALES: Final = {"ns": 1.0, "µs": 1000.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +70,31 @@ class Swept:
         ]
         return next(filter(None, problems), "")
 
-    def curve(self, series: str, *, group: str = "", is_dashed: bool = False) -> Curve:
-        """Draw a series in microseconds a call."""
+    def told(self, series: str, at: float, scale: str = "µs") -> Spread:
+        """Sum up the costs of a place that has some, in a unit of SCALES."""
+        return Spread.of([cost / SCALES[scale] for cost in self.costs(series, at)])
+
+    def curve(
+        self, series: str, scale: str = "µs", *, group: str = "", is_dashed: bool = False
+    ) -> Curve:
+        """Draw the costs of a series, in a unit of SCALES."""
         places = self.places(series)
-        spreads = tuple(
-            Spread.of([cost / MICROSECONDS for cost in self.costs(series, at)]) for at in places
-        )
+        spreads = tuple(self.told(series, at, scale) for at in places)
         return Curve(series, places, spreads, is_dashed, group)
 
-    def table(self, head: str, unit: str = "", series: Sequence[str] = ()) -> str:
-        """Tabulate microseconds a call: a row for each place, a column for each series."""
+    def table(
+        self, head: str, unit: str = "", series: Sequence[str] = (), scale: str = "µs"
+    ) -> str:
+        """Tabulate costs: a row for each place, a column for each series."""
         shown = tuple(series) or self.series
         ats = sorted({at for each, at in self._places if each in shown})
-        rows = [[f"{at:g}{unit}", *(self._cell(each, at) for each in shown)] for at in ats]
+        rows = [[f"{at:g}{unit}", *(self._cell(each, at, scale) for each in shown)] for at in ats]
         table = markdown_table([head, *shown], rows)
         problems = [f"{each}: {self.problem(each)}" for each in shown if self.problem(each)]
         return "\n\n".join([table, "; ".join(problems)] if problems else [table])
 
-    def _cell(self, series: str, at: float) -> str:
-        costs = self.costs(series, at)
-        return str(Spread.of([cost / MICROSECONDS for cost in costs])) if costs else ""
+    def _cell(self, series: str, at: float, scale: str) -> str:
+        return str(self.told(series, at, scale)) if self.costs(series, at) else ""
 
 
 def sweep(
@@ -104,5 +109,3 @@ def under_settings(
 ) -> Sequence[float]:
     """Choose the places: few for a trial."""
     return quick if settings.quick else full
-
-
