@@ -17,7 +17,7 @@ Costs = tuple[float, Sequence[float], Sequence[float]]
 class Crossing:
     """Where the first subject begins to cost more than the second."""
 
-    #: Of those rounds in which it does; None if it never does.
+    #: Of those rounds in which it does; None if it does not in most.
     at: Spread | None
     #: In how many of all rounds it does.
     rounds: int
@@ -32,9 +32,12 @@ class Crossing:
         if self.at is None:
             return f"at every share ({there})"
         where = f"up to {self.at.median:.0f} % ({self.at.low:.0f}..{self.at.high:.0f})"
-        if self.rounds == self.of_rounds:
-            return f"{where} ({there})"
-        return f"{where} in {self.rounds} of {self.of_rounds} rounds, else at every share ({there})"
+        often = (
+            ""
+            if self.rounds == self.of_rounds
+            else f", in {self.rounds} of {self.of_rounds} rounds"
+        )
+        return f"{where}{often} ({there})"
 
 
 def crossings(costs: Sequence[Costs]) -> Crossing | None:
@@ -52,7 +55,7 @@ def crossings(costs: Sequence[Costs]) -> Crossing | None:
     ]
     crossed = [at for at in found if at is not None]
     return Crossing(
-        Spread.of(crossed) if crossed else None,
+        Spread.of(crossed) if 2 * len(crossed) > len(found) else None,
         len(crossed),
         len(rounds),
         Spread.of_ratios(first_there, second_there),

@@ -207,10 +207,10 @@ def sentences(comparison: Comparison) -> str:
         Spread.of(_added(found[name], native)).median for name in named
     )
     return (
-        f"A stop that the loop answers adds {loop / 1000:.1f} µs to a call, and a compiled function"
-        f" that reads the path {jit / 1000:.1f} µs; a handler in Python adds"
-        f" {nothing / 1000:.1f} µs before it looks at anything, {path / 1000:.1f} µs if it reads the"
-        f" path, and {text / 1000:.1f} µs if it makes a line of text as strace does."
+        f"A stop that the loop answers adds {loop / 1000:.1f} µs to a call, and a compiled"
+        f" function that reads the path {jit / 1000:.1f} µs; a handler in Python adds"
+        f" {nothing / 1000:.1f} µs before it looks at anything, {path / 1000:.1f} µs if it reads"
+        f" the path, and {text / 1000:.1f} µs if it makes a line of text as strace does."
     )
 
 

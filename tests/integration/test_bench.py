@@ -45,7 +45,7 @@ def measured(report: dict[str, Any], workload: str, subject: str) -> dict[str, A
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     """All workloads, one short round each."""
-    for program in ("cc", "gcc", "find", "tar", "strace"):
+    for program in ("cc", "gcc", "find", "tar", "git", "sqlite3", "make", "strace"):
         require_program(program)
     return bench(tmp_path_factory.mktemp("bench"), "--quick", "--rounds", "1")
 
@@ -96,9 +96,9 @@ def test_the_kernel_counts_the_same_stops(quick: tuple[dict[str, Any], str]) -> 
         if entry["own_stops"] is not None
     ]
     # The library in one-call, unselected-*, the real programs, trees and parallel.
-    assert len(told) == 4 + 2 + 5 + 2 + 1
+    assert len(told) == 4 + 2 + 8 + 2 + 1
     assert all(kernel == own for kernel, own in told)
-    assert "own count is the same in 14 of 14" in text
+    assert "own count is the same in 17 of 17" in text
 
 
 def test_the_filter_takes_fewer_stops_than_a_trace_of_everything(
@@ -106,7 +106,7 @@ def test_the_filter_takes_fewer_stops_than_a_trace_of_everything(
 ) -> None:
     """strace without --seccomp-bpf stops at every call of the same programs."""
     report, _text = quick
-    for workload in ("find", "gcc", "python", "tar"):
+    for workload in ("find", "gcc", "python", "tar", "git", "sqlite3", "make"):
         ours = measured(report, workload, "accel library, SKIPEXIT")["own_stops"]
         everything = measured(report, workload, "strace")["kernel_stops"]
         require(everything is not None, "the kernel's count is not to be had")
