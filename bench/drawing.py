@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bench.figure import Bar, Curve, Figure, Panel
+from bench.figure import Bar, Curve, Dot, Figure, Panel
 from bench.measure import Missing
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def _groups(figure: Figure) -> Iterator[str]:
     named: dict[str, None] = {}
     for panel in figure.panels:
         named |= dict.fromkeys(curve.group or curve.name for curve in panel.curves)
+        named |= dict.fromkeys(dot.series for dot in panel.dots)
         named |= dict.fromkeys(bar.group or bar.name for bar in panel.bars)
     yield from named
 
@@ -71,11 +72,13 @@ def _draw_panel(axes: Axes, panel: Panel, colours: Mapping[str, str]) -> None:
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     axes.set_axisbelow(True)
-    axes.grid(visible=True, axis="x" if panel.bars else "both", color="#dddddd", linewidth=0.6)
+    axes.grid(visible=True, axis="both" if panel.curves else "x", color="#dddddd", linewidth=0.6)
     for curve in panel.curves:
         _draw_curve(axes, curve, colours[curve.group or curve.name])
     if panel.bars:
         _draw_bars(axes, panel.bars, colours)
+    if panel.dots:
+        _draw_dots(axes, panel.dots, colours)
     if panel.is_x_log:
         axes.set_xscale("log")
     if panel.is_y_log:
@@ -128,6 +131,24 @@ def _draw_bars(axes: Axes, bars: tuple[Bar, ...], colours: Mapping[str, str]) ->
             f"{bar.length.median:.3g}", (bar.length.high, place), xytext=(5, 0),
             textcoords="offset points", va="center", fontsize=8,
         )  # fmt: skip
+
+
+def _draw_dots(axes: Axes, dots: tuple[Dot, ...], colours: Mapping[str, str]) -> None:
+    """Draw the first row at the top, and the dots of a row next to each other."""
+    rows = list(dict.fromkeys(dot.row for dot in dots))
+    for series in dict.fromkeys(dot.series for dot in dots):
+        shown = [dot for dot in dots if dot.series == series]
+        middle = [dot.value.median for dot in shown]
+        errors = [
+            [dot.value.median - dot.value.low for dot in shown],
+            [dot.value.high - dot.value.median for dot in shown],
+        ]
+        axes.errorbar(
+            middle, [rows.index(dot.row) for dot in shown], xerr=errors, fmt="o", markersize=6,
+            elinewidth=0.8, color=colours[series], label=series, alpha=0.9,
+        )  # fmt: skip
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
 
 
 def _write_plainly(axes: Axes, which: str) -> None:

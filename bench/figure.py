@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bench.spread import Spread
 
-__all__ = ["Bar", "Curve", "Figure", "Mark", "Panel"]
+__all__ = ["Bar", "Curve", "Dot", "Figure", "Mark", "Panel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,15 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Dot:
+    """One measurement in a row that others share."""
+
+    row: str
+    series: str
+    value: Spread
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A place on the x axis that is worth a word."""
 
@@ -41,13 +50,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One pair of axes: curves, or bars along the x axis."""
+    """One pair of axes: curves, or bars or dots along the x axis."""
 
     title: str
     x_label: str
     y_label: str = ""
     curves: tuple[Curve, ...] = ()
     bars: tuple[Bar, ...] = ()
+    dots: tuple[Dot, ...] = ()
     marks: tuple[Mark, ...] = ()
     is_x_log: bool = False
     is_y_log: bool = False

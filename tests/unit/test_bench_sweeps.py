@@ -12,6 +12,7 @@ from bench.crossover import crossings
 from bench.figure import Curve
 from bench.measure import Comparison, Contestant, Measured, Settings
 from bench.report import as_markdown, broken_promises
+from bench.results import Results
 from bench.spread import Spread
 from bench.subjects import CallCount, Outcome, Run, Task, Wrapper
 from bench.sweep import Place, Swept, key
@@ -109,8 +110,8 @@ def test_a_workload_that_tells_itself_has_no_common_table() -> None:
     """Seventy rows of ratios would say nothing."""
     comparison = replace(swept({"a": {1: (1.0,)}}).comparison, paragraphs=("Its own.",))
     common = "| time, native = 1 |"
-    assert common in as_markdown([comparison], {}, Settings())
-    text = as_markdown([replace(comparison, tells_itself=True)], {}, Settings())
+    assert common in as_markdown(Results((comparison,), {}, Settings()))
+    text = as_markdown(Results((replace(comparison, tells_itself=True),), {}, Settings()))
     assert common not in text
     assert "Its own." in text
 
