@@ -125,7 +125,12 @@ def run(name: str, settings: Settings) -> Comparison:
             Contestant(row.subject, few if row.declared_stops else many) for row in rows()
         ]
         comparison = compare(name, contestants, settings, "ns")
-        return replace(comparison, paragraphs=(table(comparison),), figures=(figure(comparison),))
+        return replace(
+            comparison,
+            paragraphs=(table(comparison),),
+            figures=(figure(comparison),),
+            tells_itself=True,
+        )
 
 
 def answered(name: str, mechanism: str, calls: str, decision: Decision) -> Subject:
@@ -204,7 +209,8 @@ def _label(row: Row | None, name: str) -> str:
     if row is None:
         return name
     decision = str(DECISIONS[row.combination]).partition("(")[0]
-    return f"{row.mechanism}: {row.combination} {decision}"
+    handler = ", handler" if row.has_handler else ""
+    return f"{row.mechanism}: {row.combination} {decision}{handler}"
 
 
 def _stops(row: Row, measured: Measured) -> str:

@@ -36,7 +36,7 @@ class Tier:
     """Who answers, with what."""
 
     name: str
-    #: The word of the plan: kernel, loop or handler; figures have a colour for each.
+    #: filter, loop, jit or Python: figures have a colour for each.
     tier: str
     configure: Callable[[Tracer], None]
     stops: int = 1
@@ -141,8 +141,8 @@ def _jit_memory(tracer: Tracer) -> None:
 
 
 TIERS: Final = (
-    Tier("filter: not selected", "kernel", lambda tracer: tracer.decide("socket", _FAIL), 0),
-    Tier("filter: an error", "kernel", _constant(_FAIL), 0, answers=True),
+    Tier("filter: not selected", "filter", lambda tracer: tracer.decide("socket", _FAIL), 0),
+    Tier("filter: an error", "filter", _constant(_FAIL), 0, answers=True),
     Tier("loop: count", "loop", _count, is_observed=True),
     Tier("loop: let it run", "loop", _constant(_RESUME), is_observed=True),
     Tier("loop: skip, an error", "loop", _constant(_FAIL), answers=True, is_observed=True),
@@ -150,12 +150,12 @@ TIERS: Final = (
     Tier("jit function: reads nothing", "jit", _jit_nothing),
     Tier("jit function: an argument", "jit", _jit_argument),
     Tier("jit function: the path", "jit", _jit_memory),
-    Tier("Python handler: reads nothing", "handler", _python(lambda _stop: True)),
-    Tier("Python handler: an argument", "handler", _python(lambda stop: stop.args[0])),
+    Tier("Python handler: reads nothing", "Python", _python(lambda _stop: True)),
+    Tier("Python handler: an argument", "Python", _python(lambda stop: stop.args[0])),
     Tier(
-        "Python handler: the path", "handler", _python(lambda stop: stop.read_string(stop.args[0]))
+        "Python handler: the path", "Python", _python(lambda stop: stop.read_string(stop.args[0]))
     ),
-    Tier("Python handler: decoded text", "handler", _python(str)),
+    Tier("Python handler: decoded text", "Python", _python(str)),
 )
 
 
@@ -221,7 +221,7 @@ def figure(comparison: Comparison, caption: str) -> Figure:
         Bar(
             measured.subject,
             Spread.of([cost / 1000 for cost in measured.costs]),
-            tiers.get(measured.subject, ""),
+            tiers.get(measured.subject, "native"),
         )
         for measured in comparison.measured
         if measured.costs

@@ -153,7 +153,7 @@ def _why(swept: Swept) -> str:
 
 
 def _microseconds(costs: Sequence[float]) -> str:
-    return f"{Spread.of(costs).median / 1000:.2g}"
+    return f"{Spread.of(costs).median / 1000:.3g}"
 
 
 def figure(swept: Swept, caption: str) -> Figure:
