@@ -69,7 +69,7 @@ MAY_IMPORT = {
         "accel.plan_table", "accel.plan_listing",
     },
     "accel.__main__": {"accel.command_line"},
-    "bench": {"values", "accel", "accel.tracer", "accel.writers", "bench"},
+    "bench": {"values", "accel", "accel.jit", "accel.tracer", "accel.writers", "bench"},
     "examples": {"values", "accel", "accel.writers"},
 }  # fmt: skip
 
