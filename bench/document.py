@@ -19,7 +19,7 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "What each combination of START, CALL and EXIT costs": (
         "combinations-getppid", "combinations-notified", "combinations-virtual",
     ),
-    "Who answers a stop": ("handlers",),
+    "Who answers a stop": ("handlers", "memory"),
     "What a filter costs by its size": ("filter-sweep",),
     "Many tracees": ("tracees",),
     "Real programs": PROGRAMS,

@@ -27,6 +27,7 @@ WORKLOADS: Final = {
 #: Workloads that are run by name only: {group: {workload: its module}}
 GROUPS: Final = {
     "record": {"record": "bench.record"},
+    "memory": {"memory": "bench.memory"},
     "loop": {
         f"loop-{answer}-{where}": "bench.loop"
         for where in ("same-cpu", "other-cpu", "free")
@@ -52,7 +53,7 @@ ALL: Final = "all"
 def expand(names: Sequence[str]) -> tuple[str, ...]:
     """Replace groups by their workloads, each once; none mean the first ones. Raise KeyError."""
     groups = {name: tuple(group) for name, group in GROUPS.items()}
-    groups[ALL] = (*groups["combinations"], *groups["sweeps"], *WORKLOADS)
+    groups[ALL] = (*groups["combinations"], *groups["sweeps"], *groups["memory"], *WORKLOADS)
     workloads = [one for name in names for one in groups.get(name, (name,))]
     unknown = [name for name in workloads if name not in MODULES]
     if unknown:

@@ -2,8 +2,9 @@
  *
  * COMMAND runs under a filter that selects the x86_64 call NUMBER; the loop answers it and nothing
  * else. MODE is count, observe (a record of 128 bytes is written to a ring), skipexit (its arguments
- * are read), skipcall or both (stops). Only the requests that each answer needs are made. MODE
- * syscall does what both does without a filter: PTRACE_SYSCALL stops at every call, twice.
+ * are read), skipcall, both (stops), or judge (its path is read, and it is skipped if that begins with
+ * /secret/). Only the requests that each answer needs are made. MODE syscall does what both does
+ * without a filter: PTRACE_SYSCALL stops at every call, twice.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,7 +28,7 @@
 #define RET_DATA 0x100
 #define SKIPPED_RESULT 4242
 
-enum mode { COUNT, OBSERVE, SKIPEXIT, SKIPCALL, BOTH, SYSCALL };
+enum mode { COUNT, OBSERVE, SKIPEXIT, SKIPCALL, BOTH, JUDGE, SYSCALL };
 
 static void check(long result, const char *what)
 {
@@ -87,6 +89,22 @@ static void record(pid_t tid, const struct __ptrace_syscall_info *info)
 	memcpy(one->arguments, info->seccomp.args, sizeof(one->arguments));
 }
 
+/* Tell whether the second argument is a path below /secret. */
+static int is_secret(pid_t tid, const struct __ptrace_syscall_info *info)
+{
+	static const char prefix[] = "/secret/";
+	char path[256];
+	struct iovec local = { path, sizeof(path) };
+	struct iovec remote = { (void *)info->seccomp.args[1], sizeof(path) };
+	unsigned long left = 4096 - (info->seccomp.args[1] & 4095);
+
+	if (remote.iov_len > left)
+		remote.iov_len = left;
+	if (process_vm_readv(tid, &local, 1, &remote, 1, 0) < (long)sizeof(prefix))
+		return 0;
+	return memcmp(path, prefix, sizeof(prefix) - 1) == 0;
+}
+
 static int answer(pid_t tid, int status, enum mode mode)
 {
 	struct __ptrace_syscall_info info;
@@ -109,6 +127,11 @@ static int answer(pid_t tid, int status, enum mode mode)
 			break;
 		case SYSCALL:
 			break;
+		case JUDGE:
+			ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info);
+			if (!is_secret(tid, &info))
+				break;
+			/* fall through */
 		case SKIPCALL:
 			ptrace(PTRACE_GETREGS, tid, 0, &registers);
 			registers.orig_rax = -1;
@@ -151,8 +174,9 @@ static int answer_any(pid_t tid, int status, long number)
 
 int main(int argc, char **argv)
 {
-	static const char *const modes[] = { "count", "observe", "skipexit", "skipcall", "both",
-					     "syscall" };
+	static const char *const modes[] = {
+		"count", "observe", "skipexit", "skipcall", "both", "judge", "syscall",
+	};
 	enum mode mode = COUNT;
 	int status;
 

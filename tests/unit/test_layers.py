@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[2]
 #: {layer: the layers it may import}; a module belongs to the longest prefix. "values" are the
 #: modules that describe calls, masks, decisions and stops, and know of no process.
 VALUES = frozenset(
-    "accel.abi accel.arguments accel.call accel.capabilities accel.class_index"
-    " accel.class_rules accel.classes accel.decision accel.errors accel.expressions accel.families"
-    " accel.mask accel.mask_grammar accel.pointees accel.posix_regex accel.records"
-    " accel.results accel.role_rules accel.roles accel.scalars accel.signatures accel.stops"
-    " accel.value_sets".split()
+    "accel.abi accel.arguments accel.call accel.capabilities accel.checks accel.class_index"
+    " accel.class_rules accel.classes accel.decision accel.errors accel.expressions"
+    " accel.families accel.mask accel.mask_grammar accel.pointees accel.posix_regex"
+    " accel.records accel.results accel.role_rules accel.roles accel.scalars accel.signatures"
+    " accel.stops accel.value_sets".split()
 )
 MAY_IMPORT = {
     "bpf.value": set(),
@@ -31,7 +31,8 @@ MAY_IMPORT = {
     "accel.plan_table": {"values", "accel.plan"},
     "accel.plan_listing": {"values", "bpf", "accel.plan", "accel.plan_table"},
     "accel.oci": {"values", "bpf", "accel.decoding", "accel.oci"},
-    "accel.policy": {"values", "accel.plan"},
+    "accel.judgements": {"values", "accel.plan"},
+    "accel.policy": {"values", "accel.plan", "accel.judgements"},
     "accel.tracee": {"values", "accel._kernel"},
     "accel.launch": {"values", "accel._kernel", "bpf"},
     "accel._emit": set(),
