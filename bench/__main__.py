@@ -25,12 +25,12 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from bench import report_command
-from bench.measure import Comparison, Missing, Settings, progress
+from bench.measure import Comparison, Missing, Settings, progress, stage
 from bench.registry import ALL, GROUPS, MODULES, WORKLOADS, expand
 from bench.report import as_json, as_markdown, broken_promises
 from bench.results import DIRECTORY, Results, file_of_host, this_environment
@@ -79,13 +79,14 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if broken else 0
 
 
-def _run(names: Iterable[str], settings: Settings) -> Results:
+def _run(names: Sequence[str], settings: Settings) -> Results:
     comparisons: list[Comparison] = []
     missing: dict[str, str] = {}
-    for name in names:
+    for number, name in enumerate(names, start=1):
         try:
             module = importlib.import_module(MODULES[name])
-            comparisons.append(module.run(name, settings))
+            with stage(f"[{number}/{len(names)}] "):
+                comparisons.append(module.run(name, settings))
         except Missing as error:
             missing[name] = str(error)
     progress("")

@@ -18,7 +18,7 @@ from accel import Decision, Tracer, arg
 from accel.abi import Abi
 from bench.circumstances import Placed
 from bench.combinations import placed
-from bench.figure import Figure, Panel
+from bench.figure import Curve, Figure, Panel
 from bench.measure import Comparison, Contestant, Settings
 from bench.spread import Spread
 from bench.subjects import SIGN, Task, Wrapper
@@ -202,12 +202,14 @@ def figure(swept: Swept, caption: str) -> Figure:
     """Draw what a call costs where the filter leaves it alone or answers it: no stops."""
     label = "time of one call (ns)"
     sizes = tuple(swept.curve(one.name, "ns") for one in _OF_SIZES if not one.stops)
+    native = Spread.of(swept.comparison.measured[0].costs)
+    untraced = Curve("native", sizes[0].x, (native,) * len(sizes[0].x), is_dashed=True)
     heights = tuple(
         replace(swept.curve(_STACK + one.name, "ns"), name=one.name)
         for one in (_UNSELECTED, _ANSWERED)
     )
     left = Panel(
-        "one filter", "calls that the filter names", label, sizes,
+        "one filter", "calls that the filter names", label, (*sizes, untraced),
         is_x_log=True, x_ticks=sizes[0].x,
     )  # fmt: skip
     right = Panel(

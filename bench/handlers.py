@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from accel import Decision, Tracer
+from accel import Decision, Tracer, path
 from accel.records import Batch
 from accel.stops import SyscallEntryStop
 from bench.circumstances import Placed
@@ -99,6 +99,11 @@ def _constant(decision: Decision) -> Callable[[Tracer], None]:
     return lambda tracer: tracer.decide(_CALL, decision)
 
 
+def _judge(tracer: Tracer) -> None:
+    """Let the loop read the path: it is another one."""
+    tracer.decide(_CALL, _FAIL, where=path.within("/secret"))
+
+
 def _python(look: Callable[[SyscallEntryStop], object]) -> Callable[[Tracer], None]:
     """Let Python look, and decide by what it sees."""
 
@@ -147,6 +152,7 @@ TIERS: Final = (
     Tier("loop: let it run", "loop", _constant(_RESUME), is_observed=True),
     Tier("loop: skip, an error", "loop", _constant(_FAIL), answers=True, is_observed=True),
     Tier("loop: record, with the path", "loop", _record, is_observed=True),
+    Tier("loop: a condition on the path", "loop", _judge),
     Tier("jit function: reads nothing", "jit", _jit_nothing),
     Tier("jit function: an argument", "jit", _jit_argument),
     Tier("jit function: the path", "jit", _jit_memory),
@@ -203,13 +209,13 @@ def sentences(comparison: Comparison) -> str:
     if any(name not in found for name in named):
         return "Not every tier could be measured."
     native = comparison.measured[0]
-    loop, jit, nothing, _argument, path, text = (
+    loop, jit, nothing, _argument, string, text = (
         Spread.of(_added(found[name], native)).median for name in named
     )
     return (
         f"A stop that the loop answers adds {loop / 1000:.1f} µs to a call, and a compiled"
         f" function that reads the path {jit / 1000:.1f} µs; a handler in Python adds"
-        f" {nothing / 1000:.1f} µs before it looks at anything, {path / 1000:.1f} µs if it reads"
+        f" {nothing / 1000:.1f} µs before it looks at anything, {string / 1000:.1f} µs if it reads"
         f" the path, and {text / 1000:.1f} µs if it makes a line of text as strace does."
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from accel import AccelError
@@ -24,6 +25,7 @@ __all__ = [
     "Spread",
     "compare",
     "progress",
+    "stage",
 ]
 
 
@@ -267,4 +269,18 @@ def compare(
 def progress(text: str) -> None:
     """Show what goes on, on one line, if somebody looks on."""
     if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        shown = f"{_stage.get()}{text}" if text else ""
+        print(f"\r\033[K{shown}", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stage(text: str) -> Iterator[None]:
+    """Begin each line of progress within the block with ``text``."""
+    token = _stage.set(text)
+    try:
+        yield
+    finally:
+        _stage.reset(token)
+
+
+_stage: ContextVar[str] = ContextVar("stage", default="")

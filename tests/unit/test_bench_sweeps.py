@@ -228,7 +228,7 @@ def test_the_tiers_are_told_by_what_they_add() -> None:
     lines = handlers.table(comparison).splitlines()
     assert "| filter: an error | 0 | 3,000 (3,000..3,000) | 2,000 (2,000..2,000) |" in lines
     assert "| loop: count | 1 | 4,000 (4,000..4,000) | 3,000 (3,000..3,000) |" in lines
-    assert "a handler in Python adds 10.0 µs before" in handlers.sentences(comparison)
+    assert "a handler in Python adds 11.0 µs before" in handlers.sentences(comparison)
 
 
 def test_a_tier_that_is_missing_is_named_with_its_reason() -> None:
