@@ -24,6 +24,10 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "Many tracees": ("tracees",),
     "Real programs": PROGRAMS,
 }  # fmt: skip
+_HOW: Final = (
+    "All of it: `python -m bench all`; a part alone: `python -m bench mask-sweep`; this report"
+    " anew, from what was measured: `python -m bench report`."
+)
 _OTHERS: Final = "One call, start-up and parallel programs"
 
 
@@ -37,7 +41,7 @@ def figures_of(results: Results) -> tuple[Figure, ...]:
 def as_document(results: Results, links: Mapping[str, str]) -> str:
     """Write the report in Markdown; ``links`` are those of the figures that were drawn, by name."""
     figures = figures_of(results)
-    paragraphs = ["# What it costs to trace system calls", preface(results)]
+    paragraphs = ["# What it costs to trace system calls", preface(results), _HOW]
     captions = [f"- {figure.caption}" for figure in figures if figure.caption]
     if captions:
         paragraphs += ["## In short", "\n".join(captions)]

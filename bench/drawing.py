@@ -71,14 +71,31 @@ def _draw_panel(axes: Axes, panel: Panel, colours: Mapping[str, str]) -> None:
     axes.set_title(panel.title)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
+    curves = [curve for curve in panel.curves if curve.x]
+    if not (curves or panel.bars or panel.dots):
+        # No logarithmic axis is to be had of nothing.
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center")
+        return
     axes.set_axisbelow(True)
-    axes.grid(visible=True, axis="both" if panel.curves else "x", color="#dddddd", linewidth=0.6)
-    for curve in panel.curves:
+    axes.grid(visible=True, axis="both" if curves else "x", color="#dddddd", linewidth=0.6)
+    for curve in curves:
         _draw_curve(axes, curve, colours[curve.group or curve.name])
     if panel.bars:
         _draw_bars(axes, panel.bars, colours)
     if panel.dots:
         _draw_dots(axes, panel.dots, colours)
+    _set_scales(axes, panel)
+    for number, mark in enumerate(panel.marks):
+        axes.axvline(mark.x, color="#888888", linewidth=0.8, linestyle=":")
+        # Marks may be near each other: their words are one above the other.
+        axes.annotate(
+            mark.text, (mark.x, 0.02 + number / 3), xycoords=("data", "axes fraction"),
+            xytext=(-3, 0), textcoords="offset points", rotation=90, ha="right", color="#555555",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )  # fmt: skip
+
+
+def _set_scales(axes: Axes, panel: Panel) -> None:
     if panel.is_x_log:
         axes.set_xscale("log")
     if panel.is_y_log:
@@ -91,13 +108,6 @@ def _draw_panel(axes: Axes, panel: Panel, colours: Mapping[str, str]) -> None:
         axes.minorticks_off()
     elif panel.is_x_log:
         _write_plainly(axes, "x")
-    for mark in panel.marks:
-        axes.axvline(mark.x, color="#888888", linewidth=0.8, linestyle=":")
-        axes.annotate(
-            mark.text, (mark.x, 0.02), xycoords=("data", "axes fraction"),
-            xytext=(-3, 0), textcoords="offset points", rotation=90, ha="right", color="#555555",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-        )  # fmt: skip
 
 
 def _draw_curve(axes: Axes, curve: Curve, colour: str) -> None:

@@ -172,12 +172,12 @@ def _findings(comparisons: Sequence[Comparison], missing: Mapping[str, str]) -> 
             f"stops: counted by the kernel; the tracer's own count is the same in {len(agreed)}"
             f" of {len(told)} runs that tell it"
         )
-    counted = [measured for measured in everything if measured.counted]
+    counted = [one for one in everything if one.counted and one.counted.seen is not None]
     if counted:
         right = [measured for measured in counted if not measured.miscount]
         yield (
-            "calls: each program counts those that it makes and those that were answered; what the"
-            f" tracer says of them is the same in {len(right)} of {len(counted)} runs"
+            "calls: programs count those that they make and those that are answered; the tracer's"
+            f" own count is the same in {len(right)} of {len(counted)} runs that tell both"
         )
     for reason in sorted({comparison.no_audit for comparison in comparisons} - {""}):
         yield f"stops: not counted by the kernel: {reason}"

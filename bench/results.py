@@ -93,6 +93,7 @@ def this_environment() -> dict[str, str]:
     """Tell what the figures depend on besides the programs."""
     return {
         "Linux": platform.release(),
+        "CPU": _cpu_model(),
         "CPUs": str(len(os.sched_getaffinity(0))),
         "guest_halt_poll_ns": _first_line(_HALT_POLL),
         "Python": platform.python_version(),
@@ -106,6 +107,12 @@ def _first_line(path: str) -> str:
             return file.readline().strip()
     except OSError:
         return "unknown"
+
+
+def _cpu_model() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        lines = [line for line in file if line.startswith("model name")]
+    return lines[0].partition(":")[2].strip() if lines else "unknown"
 
 
 def _strace_version() -> str:

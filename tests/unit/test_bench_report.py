@@ -179,6 +179,14 @@ def test_a_figure_is_drawn_with_its_words_as_text(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_what_could_not_be_measured_is_drawn_as_such(tmp_path: Path) -> None:
+    """On axes that would be logarithmic, too."""
+    require(drawing.can_draw(), "matplotlib is not installed")
+    empty = Panel("none", "share (%)", "time (µs)", (Curve("a", (), ()),), is_x_log=True)
+    drawing.draw(Figure("empty", "Empty", (empty,)), tmp_path / "empty.svg")
+    assert "not measured" in (tmp_path / "empty.svg").read_text(encoding="utf-8")
+
+
 def test_without_matplotlib_a_report_has_no_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
