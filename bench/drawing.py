@@ -137,7 +137,7 @@ def _draw_bars(axes: Axes, bars: tuple[Bar, ...], colours: Mapping[str, str]) ->
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.margins(x=0.12)
     for group in dict.fromkeys(bar.group for bar in bars if bar.group):
-        axes.barh([], [], color=colours[group], label=group)
+        axes.plot([], [], "s", markersize=8, color=colours[group], label=group)
     for place, bar in zip(places, bars, strict=True):
         axes.annotate(
             f"{bar.length.median:.3g}", (bar.length.high, place), xytext=(5, 0),
