@@ -32,7 +32,7 @@ from accel.pointees import Look, _is_within
 from accel.policy import HandlerPolicy
 from accel.records import ABIS
 from accel.tracee import StopMemory, Tracee
-from tests.random_rules import MEMORY, PAGE_SIZE, PAGES, call, first_match, rules
+from tests.random_rules import MEMORY, PAGE_SIZE, PAGES, calls, first_match, rules
 from tests.support import require
 
 RULE_SETS = 400
@@ -112,8 +112,7 @@ def test_the_loop_judges_as_python_does_on_random_rules_and_calls(
         if not any(rule.judged for rule in plan.rules):
             continue
         program, tables = plan.compile(), tables_of(plan)
-        for _ in range(CALLS):
-            made = call(rng, drawn)
+        for made in calls(rng, drawn, CALLS):
             data = bpf.SeccompData(made.number, made.abi.audit_arch, 0, made.arguments)
             ret_data = bpf.evaluate(program, data).data
             named = plan.rule_of(ret_data)
