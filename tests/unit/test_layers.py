@@ -86,7 +86,9 @@ MAY_IMPORT = {
         "accel.compare",
     },
     "accel.__main__": {"accel.command_line"},
-    "bench": {"values", "accel", "accel.tracer", "accel.writers", "accel.audit", "bench"},
+    "bench": {
+        "values", "accel", "accel.jit", "accel.tracer", "accel.writers", "accel.audit", "bench",
+    },
     "examples": {"values", "accel", "accel.writers"},
 }  # fmt: skip
 
