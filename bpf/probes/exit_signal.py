@@ -44,7 +44,8 @@ class ExitSignals:
     """
 
     def __init__(self, selections: Sequence[ExitSelection]) -> None:
-        self._bpf: Any = load(source("exit_signal.bpf.c") + "\n" + selection_code(selections))
+        parts = source("registers.bpf.h"), source("exit_signal.bpf.c"), selection_code(selections)
+        self._bpf: Any = load("\n".join(parts))
         self._lost = 0
         try:
             self._armed = self._bpf[b"armed"]

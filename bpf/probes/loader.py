@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 from bpf.errors import ProbesUnavailable
 from bpf.probes.headers import find_headers, merged
 
-__all__ = ["DIST_PACKAGES", "INSTALL", "load", "locate", "source", "unload"]
+__all__ = ["DIST_PACKAGES", "INSTALL", "load", "locate", "missed", "source", "unload"]
 
 T = TypeVar("T")
 
@@ -50,10 +50,10 @@ _INITIAL_PIDS: Final = "pid:[4026531836]"
 _CLONE_FS: Final = 0x200
 
 
-def load(text: str) -> Any:
+def load(text: str, *, since: str = "5.8") -> Any:
     """Compile a program, load it and attach what its macros say; return bcc's ``BPF``.
 
-    Raise ProbesUnavailable, in one line; if the compiler or the kernel refuses, they say more on
+    ``since`` is the version of Linux that has what the program needs. Raise ProbesUnavailable, in one line; if the compiler or the kernel refuses, they say more on
     stderr. Cost: about 0.3 s, and once a process 0.1 s for the import of bcc.
     """
     _check_privilege()
@@ -64,7 +64,7 @@ def load(text: str) -> Any:
         except Exception as error:
             raise ProbesUnavailable(
                 f"bcc does not compile or attach the program, with the headers {tree}: {error}",
-                "uname -r  # Linux 5.8 has what it needs",
+                f"uname -r  # Linux {since} has what it needs",
             ) from error
 
 
@@ -72,6 +72,16 @@ def unload(program: Any) -> None:
     """Detach a program and free it, which bcc would do when the interpreter ends."""
     program.cleanup()
     atexit.unregister(program.cleanup)
+
+
+def missed(program: Any) -> int:
+    """Count how often the kernel did not run a part of a program, as that CPU was running it.
+
+    proc(5), /proc/self/fdinfo: recursion_misses, kernel commit 9ed9e9ba2337 (Linux 5.12).
+    """
+    pattern = re.compile(r"^recursion_misses:\s*(\d+)$", re.MULTILINE)
+    texts = [_read(f"/proc/self/fdinfo/{part.fd}") for part in program.funcs.values()]
+    return sum(int(number) for text in texts for number in pattern.findall(text))
 
 
 def _make(bcc: Any, text: str) -> Any:

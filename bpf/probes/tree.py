@@ -1,0 +1,77 @@
+"""Which threads a program follows: tree.bpf.h's half in user space."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+from typing import Any
+
+__all__ = ["Role", "Tree"]
+
+
+class Role(enum.IntEnum):
+    """What a thread is followed as: enum role of tree.bpf.h."""
+
+    TRACEE = 1
+    #: Its processes are tracees, its threads are tracers.
+    TRACER = 2
+
+
+class Tree:
+    """The threads that the program ``program``, which begins with tree.bpf.h, follows.
+
+    A thread is followed from its first system call, stop or switch after it was named; all that it
+    starts from then on is followed from the first instruction.
+    """
+
+    def __init__(self, program: Any) -> None:
+        self._expected = program[b"expected"]
+        self._counters = program[b"tree"]
+
+    def follow(self, pid: int, role: Role) -> None:
+        """Follow all threads of a process, and what they start.
+
+        Raise ProcessLookupError if there is no such process. A thread that is followed already
+        keeps its role. Cost: a bpf(2) call and a look into /proc a thread.
+        """
+        # What a thread starts that is expected, the kernel follows: when none is new, none is left.
+        known: set[int] = set()
+        while new := _threads(pid) - known:
+            for tid in new:
+                self._expect(pid, tid, role)
+            known |= new
+
+    def _expect(self, pid: int, tid: int, role: Role) -> None:
+        key = self._expected.Key(tid)
+        self._expected[key] = self._expected.Leaf(role)
+        if not _runs(pid, tid):
+            # It may have ended before it was expected: then nothing would remove it.
+            with contextlib.suppress(KeyError):
+                del self._expected[key]
+
+    @property
+    def followed(self) -> int:
+        """How many tracees there have been."""
+        return sum(self._counters[self._counters.Key(0)])
+
+    @property
+    def unfollowed(self) -> int:
+        """How many threads are not followed, as 32768 were."""
+        return sum(self._counters[self._counters.Key(1)])
+
+
+def _threads(pid: int) -> set[int]:
+    try:
+        return {int(name) for name in os.listdir(f"/proc/{pid}/task")}
+    except FileNotFoundError:
+        raise ProcessLookupError(f"there is no process {pid}") from None
+
+
+def _runs(pid: int, tid: int) -> bool:
+    """Tell whether a thread has not ended; proc(5), the state in /proc/pid/task/tid/stat."""
+    try:
+        with open(f"/proc/{pid}/task/{tid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
