@@ -13,8 +13,8 @@ from accel._kernel.attempt import run_program
 from accel.doctor.advice import allow_call, kernel_option
 from accel.doctor.check import Finding, limited, missing, ok
 from accel.doctor.host import CAP_PERFMON, CAP_SYS_ADMIN, Host
+from bpf.probes.compiler import DIST_PACKAGES, INSTALL, locate
 from bpf.probes.headers import find_headers
-from bpf.probes.loader import DIST_PACKAGES, INSTALL, locate
 
 __all__ = [
     "bcc",

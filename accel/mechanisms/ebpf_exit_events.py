@@ -27,7 +27,7 @@ class EbpfExitEvents:
     """One eBPF program for all threads; see ``ExitEvents``, whose methods these are."""
 
     def __init__(self, selections: Sequence[bpf.ExitSelection]) -> None:
-        """Compile and attach; raise UnsupportedKernel. About 0.3 s."""
+        """Load and attach; raise UnsupportedKernel. 5 ms, and 0.7 s the first time on a host."""
         from bpf.probes.exit_signal import ExitSignals  # noqa: PLC0415 - bcc, only here
 
         try:

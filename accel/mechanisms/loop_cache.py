@@ -1,17 +1,17 @@
 """Where the machine code of the compiled loop is kept, so that later processes need no compiler.
 
-``$XDG_CACHE_HOME/accel/loop-HASH``, or ``~/.cache/accel/loop-HASH``: HASH is that of the source it
-was compiled from. Code is taken only from files that nobody but this user, or root, can write.
+``loop-HASH`` in the user's cache: HASH is that of the source it was compiled from.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import sys
 from importlib.machinery import PathFinder
 from typing import Final
+
+from bpf import user_cache
 
 __all__ = ["load", "path", "store"]
 
@@ -20,51 +20,30 @@ _MODULE: Final = "accel._loop"
 
 
 def path() -> str:
-    """Tell the file's name; empty if this user has no home. Cost: it reads the source."""
-    import _imp  # noqa: PLC0415 - the hash of pycs; hashlib takes 2 ms to import
-
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    source = _source()
-    if not os.path.isabs(base) or not source:
-        return ""
-    digest = _imp.source_hash(0, source).hex()
-    return os.path.join(base, "accel", f"loop-{digest}")
+    """Tell where the file is; empty if it cannot be anywhere. Cost: it reads the source."""
+    name = _name()
+    return os.path.join(user_cache.directory(), name) if name and user_cache.directory() else ""
 
 
 def load() -> bytes | None:
     """Read the code; None if there is none that can be trusted."""
-    try:
-        with open(path(), "rb") as file:
-            status = os.fstat(file.fileno())
-            content = file.read()
-    except OSError:
-        return None
-    is_ours = status.st_uid in (0, os.geteuid()) and not status.st_mode & (
-        stat.S_IWGRP | stat.S_IWOTH
-    )
-    if not is_ours or not content.startswith(_MAGIC):
+    content = user_cache.take(_name())
+    if content is None or not content.startswith(_MAGIC):
         return None
     return content.removeprefix(_MAGIC) or None
 
 
 def store(code: bytes) -> bool:
     """Keep the code for later processes; False where nothing can be written."""
-    name = path()
-    partial = f"{name}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(name), mode=0o700, exist_ok=True)
-        with open(partial, "xb", opener=_private) as file:
-            file.write(_MAGIC + code)
-        os.rename(partial, name)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)
-        return False
-    return True
+    name = _name()
+    return bool(name) and user_cache.keep(name, _MAGIC + code)
 
 
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
+def _name() -> str:
+    import _imp  # noqa: PLC0415 - the hash of pycs; hashlib takes 2 ms to import
+
+    source = _source()
+    return f"loop-{_imp.source_hash(0, source).hex()}" if source else ""
 
 
 def _source() -> bytes:

@@ -103,7 +103,8 @@ RAW_TRACEPOINT_PROBE(signal_generate)
 }
 
 /* Its arguments are whether this is a preemption, the thread that runs, the one that will, and the
- * state of the first, which it keeps if it is preempted on the way to sleep. */
+ * state of the first, which it keeps if it is preempted on the way to sleep. There are four since
+ * Linux 5.19, kernel commit 9c2136be0878. */
 RAW_TRACEPOINT_PROBE(sched_switch)
 {
 	struct member *member = current_member();

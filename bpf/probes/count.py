@@ -7,20 +7,21 @@ runs them.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from bpf.arch import Arch
-from bpf.probes.loader import load, missed, source, unload
+from bpf.probes.loader import LoadedProgram, load, source
 from bpf.probes.tree import Role, Tree
 from bpf.value import frozen
 
 __all__ = ["Count", "Counts"]
 
-#: sched_switch tells the state of the thread that it leaves: kernel commit 9c2136be0878.
-_SINCE: Final = "5.19"
+#: struct call.
+_CALL: Final = struct.Struct("=Ii")
 #: enum of count.bpf.c.
 (
     _STOPS,
@@ -33,7 +34,7 @@ _SINCE: Final = "5.19"
     _UNCOUNTED_CALLS,
 ) = range(8)
 #: Places after them, of what is not in that enum.
-_TRACEES, _LOST, _COUNTERS = 8, 9, 10
+_TRACEES, _LOST = 8, 9
 
 
 @frozen
@@ -69,14 +70,14 @@ class Counts:
 class Count:
     """Count, within a ``with`` block, what the process trees do that are followed.
 
-    Raise ProbesUnavailable. Cost: about 0.5 s, and some ten nanoseconds for each system call and
-    each switch of any process of the host.
+    Raise ProbesUnavailable. Cost: that of ``load``, and some ten nanoseconds for each system
+    call and each switch of any process of the host.
     """
 
     def __init__(self) -> None:
-        names = "registers.bpf.h", "tree.bpf.h", "count.bpf.c"
-        self._bpf: Any = load("\n".join(source(name) for name in names), since=_SINCE)
-        self._tree = Tree(self._bpf)
+        text = source("registers.bpf.h", "tree.bpf.h", "count.bpf.c")
+        self._program: LoadedProgram | None = load(text)
+        self._tree = Tree(self._program)
         self._sees_tracer = False
         self._before = Counter[Any]()
         self._last = Counter[Any]()
@@ -109,23 +110,22 @@ class Count:
 
     def close(self) -> None:
         """Detach the programs from the kernel; may be called again."""
-        if self._bpf is not None:
+        if self._program is not None:
             self._last = self._now()
-            unload(self._bpf)
-            self._bpf = None
+            self._program.close()
+            self._program = None
 
     def _now(self) -> Counter[Any]:
         """Sum up what the CPUs have counted since the beginning."""
-        if self._bpf is None:
+        program = self._program
+        if program is None:
             return self._last.copy()
-        counters, calls = self._bpf[b"counters"], self._bpf[b"calls"]
-        now = Counter[Any](
-            {index: sum(counters[counters.Key(index)]) for index in range(_UNCOUNTED_CALLS + 1)}
-        )
-        now[_TRACEES] = self._tree.followed
-        now[_LOST] = now[_UNCOUNTED_CALLS] + self._tree.unfollowed + missed(self._bpf)
-        for key, values in calls.items():
-            now[Arch(key.arch), key.number] = sum(values)
+        now = Counter[Any](dict(enumerate(program.map("counters").sums().values())))
+        now[_TRACEES], unfollowed = self._tree.counters()
+        now[_LOST] = now[_UNCOUNTED_CALLS] + unfollowed + program.missed
+        for key, made in program.map("calls").sums().items():
+            arch, number = _CALL.unpack(key)
+            now[Arch(arch), number] = made
         return now
 
     def __enter__(self) -> Self:

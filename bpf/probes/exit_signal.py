@@ -8,16 +8,15 @@ it: on a 2-CPU virtual machine getppid(2) took 315 ns then, 190 ns before.
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from bpf.arch import Arch
 from bpf.errors import ProbesUnavailable
 from bpf.exit_selection import ExitSample, ExitSelection
-from bpf.probes.loader import load, source, unload
+from bpf.probes.loader import LoadedProgram, load, source
 from bpf.probes.ring import Ring
 from bpf.probes.selection_code import selection_code
 
@@ -25,6 +24,7 @@ __all__ = ["ExitSignals"]
 
 #: struct sample of exit_signal.bpf.c.
 _SAMPLE: Final = struct.Struct("=Qq8QIIi4x")
+_TID: Final = struct.Struct("=I")
 #: BPF_RINGBUF_OUTPUT(samples, 64) there.
 _RING_SIZE: Final = 64 * 4096
 
@@ -40,21 +40,21 @@ class ExitSignals:
     apart, and is in the ring before the stop is seen. A thread that blocks SIGTRAP stops when it
     unblocks it, once for all the calls meanwhile, each of which has its sample.
 
-    Used from one thread. Raise ProbesUnavailable. Cost: about 0.3 s.
+    Used from one thread. Raise ProbesUnavailable. Cost: that of ``load``.
     """
 
     def __init__(self, selections: Sequence[ExitSelection]) -> None:
-        parts = source("registers.bpf.h"), source("exit_signal.bpf.c"), selection_code(selections)
-        self._bpf: Any = load("\n".join(parts))
+        text = source("registers.bpf.h", "exit_signal.bpf.c") + selection_code(selections)
+        self._program: LoadedProgram | None = load(text)
         self._lost = 0
         try:
-            self._armed = self._bpf[b"armed"]
-            self._ring = Ring(self._bpf[b"samples"].map_fd, _RING_SIZE)
+            self._armed = self._program.map("armed")
+            self._ring = Ring(self._program.map("samples").descriptor, _RING_SIZE)
         except OSError as error:
-            unload(self._bpf)
+            self._program.close()
             raise ProbesUnavailable(f"the ring cannot be mapped: {error}", "ulimit -v") from error
         except BaseException:
-            unload(self._bpf)
+            self._program.close()
             raise
 
     def arm(self, tid: int) -> None:
@@ -63,19 +63,15 @@ class ExitSignals:
         Precondition: it is a tracee and has not ended. Raise OSError if 32768 threads are armed.
         Cost: one bpf(2) call.
         """
-        try:
-            self._armed[self._armed.Key(tid)] = self._armed.Leaf(1)
-        except Exception as error:  # bcc raises nothing more specific
-            raise OSError(f"thread {tid} cannot be armed: {error}") from error
+        self._armed.set(_TID.pack(tid), b"\1")
 
     def disarm(self, tid: int) -> None:
         """Signal a thread no more; a signal that is pending stays so. Cost: one bpf(2) call.
 
         Call it also when a tid was reaped that may have ended before it was armed.
         """
-        if self._bpf is not None:
-            with contextlib.suppress(KeyError):
-                del self._armed[self._armed.Key(tid)]
+        if self._program is not None:
+            self._armed.delete(_TID.pack(tid))
 
     def take(self) -> list[ExitSample]:
         """Return the samples since the last take, in order. Cost: no system call."""
@@ -84,19 +80,20 @@ class ExitSignals:
     @property
     def lost(self) -> int:
         """How many samples found the ring full; their calls have not stopped."""
-        if self._bpf is not None:
-            table = self._bpf[b"lost"]
-            self._lost = table[table.Key(0)].value
+        if self._program is not None:
+            count = self._program.map("lost").get(_TID.pack(0))
+            assert count is not None  # BPF_ARRAY: its elements are always there
+            self._lost = int.from_bytes(count, "little")
         return self._lost
 
     def close(self) -> None:
         """Detach the program from the kernel; may be called again. Only ``lost`` is usable then."""
-        if self._bpf is None:
+        if self._program is None:
             return
         _ = self.lost
         self._ring.close()
-        unload(self._bpf)
-        self._bpf = None
+        self._program.close()
+        self._program = None
 
     def __enter__(self) -> Self:
         return self

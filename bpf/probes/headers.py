@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Final
 
+from bpf import user_cache
 from bpf.value import frozen
 
 __all__ = ["Headers", "find_headers", "merged"]
@@ -111,8 +112,9 @@ def _make(tree: str, links: dict[str, str]) -> None:
 
 def _cached(name: str, links: dict[str, str]) -> str:
     """Return the tree of that name in the cache, made unless it is there; "" if that fails."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    parent = os.path.join(base, "accel", "headers")
+    if not user_cache.directory():
+        return ""
+    parent = os.path.join(user_cache.directory(), "headers")
     tree = os.path.join(parent, name)
     try:
         os.makedirs(parent, mode=0o700, exist_ok=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import os
-from typing import Any
+import struct
+from typing import Final
+
+from bpf.probes.loader import LoadedProgram
 
 __all__ = ["Role", "Tree"]
+
+#: The u32 of the maps' keys and of a role.
+_WORD: Final = struct.Struct("=I")
 
 
 class Role(enum.IntEnum):
@@ -25,9 +30,9 @@ class Tree:
     starts from then on is followed from the first instruction.
     """
 
-    def __init__(self, program: Any) -> None:
-        self._expected = program[b"expected"]
-        self._counters = program[b"tree"]
+    def __init__(self, program: LoadedProgram) -> None:
+        self._expected = program.map("expected")
+        self._counters = program.map("tree")
 
     def follow(self, pid: int, role: Role) -> None:
         """Follow all threads of a process, and what they start.
@@ -43,22 +48,16 @@ class Tree:
             known |= new
 
     def _expect(self, pid: int, tid: int, role: Role) -> None:
-        key = self._expected.Key(tid)
-        self._expected[key] = self._expected.Leaf(role)
+        key = _WORD.pack(tid)
+        self._expected.set(key, _WORD.pack(role))
         if not _runs(pid, tid):
             # It may have ended before it was expected: then nothing would remove it.
-            with contextlib.suppress(KeyError):
-                del self._expected[key]
+            self._expected.delete(key)
 
-    @property
-    def followed(self) -> int:
-        """How many tracees there have been."""
-        return sum(self._counters[self._counters.Key(0)])
-
-    @property
-    def unfollowed(self) -> int:
-        """How many threads are not followed, as 32768 were."""
-        return sum(self._counters[self._counters.Key(1)])
+    def counters(self) -> tuple[int, int]:
+        """Tell how many tracees there were, and how many threads found no room: 32768 have."""
+        followed, unfollowed = self._counters.sums().values()
+        return followed, unfollowed
 
 
 def _threads(pid: int) -> set[int]:

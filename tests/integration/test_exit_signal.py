@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import random
 import signal
@@ -22,7 +24,9 @@ from accel._kernel.ptrace import Registers
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
 from bpf import Arch, Condition, ProbesUnavailable
 from bpf.exit_selection import ExitSample, ExitSelection, ResultCondition
-from bpf.probes import ExitSignals
+from bpf.probes import ExitSignals, loader
+from bpf.probes.compiler import compile_object
+from bpf.probes.object import Object
 from tests.support import compiled, require, require_program
 
 ROOT = Path(__file__).parents[2]
@@ -396,7 +400,7 @@ def test_the_end_of_a_thread_disarms_it() -> None:
     """Its tid may be that of a stranger soon."""
     with signals(selecting(GETPPID)) as sent:
         run(sent, [Call(GETPPID)])
-        assert not list(sent._armed.keys())
+        assert not list(sent._armed.items())
 
 
 def test_a_thread_that_executes_a_program_stays_armed_under_its_new_tid() -> None:
@@ -420,12 +424,38 @@ def test_a_thread_that_executes_a_program_stays_armed_under_its_new_tid() -> Non
             stopped.add(tid)
             samples += sent.take()
         assert program.returncode == 7
-        assert not list(sent._armed.keys())
+        assert not list(sent._armed.items())
     made = [(sample.tid, sample.number) for sample in samples]
     assert made[-2:] == [(program.pid, EXECVE), (program.pid, GETPPID)]
 
 
 # ------------------------------------------------------------------------------- loading
+
+
+def test_a_program_is_compiled_once_on_a_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes later needs neither bcc nor headers; one that was spoilt is made again."""
+    signals(selecting(GETPPID)).close()
+    compiled_texts: list[str] = []
+
+    def count(text: str) -> Object:
+        compiled_texts.append(text)
+        return compile_object(text)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(loader, "compile_object", count)
+    for _ in range(2):
+        with signals(selecting(GETPPID)) as sent:
+            assert len(run(sent, [Call(GETPPID)] * 3).stops) == 3
+    assert len(compiled_texts) == 1
+    [file] = (tmp_path / "accel").glob("probe-*")
+    kept = json.loads(file.read_text().partition("\n")[2])
+    kept["programs"][0]["code"] = base64.b64encode(bytes(8)).decode()
+    file.write_text(f"accel probe 1\n{json.dumps(kept)}")
+    with signals(selecting(GETPPID)) as sent:
+        assert len(run(sent, [Call(GETPPID)] * 3).stops) == 3
+    assert len(compiled_texts) == 2
 
 
 def test_nothing_is_printed_and_nothing_of_the_process_is_changed(tmp_path: Path) -> None:

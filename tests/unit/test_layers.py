@@ -124,10 +124,13 @@ def test_an_example_imports_only_what_every_user_may(path: Path) -> None:
     assert not wrong, f"{path} must not import {', '.join(sorted(wrong))}"
 
 
+EBPF = ("bpf.probes.bpf_call", "bpf.probes.compile_with_bcc")
+
+
 @pytest.mark.parametrize(("module", "path"), MODULES, ids=str)
 def test_only_the_kernel_layer_touches_ctypes(module: str, path: Path) -> None:
     """And the places of bpf that hand memory to the kernel, bind libseccomp, or call bcc."""
-    allowed = ("accel._kernel", "bpf.installer", "bpf.libseccomp", "bpf.probes.loader")
+    allowed = ("accel._kernel", "bpf.installer", "bpf.libseccomp", *EBPF)
     if module.startswith(allowed):
         return
     text = path.read_text(encoding="utf-8")
@@ -142,9 +145,10 @@ def test_pyseccomp_is_imported_in_one_module() -> None:
     assert all(name.startswith("bpf.") for name in users)
 
 
-def test_bcc_is_known_in_one_module() -> None:
-    """Whoever wants a probe asks the loader, which alone knows where bcc is."""
+def test_bcc_is_known_to_those_who_compile_alone() -> None:
+    """One finds it; the other is a process of its own, which nobody imports."""
     users = [name for name, path in MODULES if '"bcc"' in path.read_text() and name[:3] == "bpf"]
-    assert users == ["bpf.probes.loader"]
+    assert users == ["bpf.probes.compile_with_bcc", "bpf.probes.compiler"]
+    assert not [name for name, path in MODULES if "import compile_with_bcc" in path.read_text()]
     texts = [path.read_text() for _name, path in MODULES]
     assert not [text for text in texts if "import bcc" in text or "from bcc" in text]
