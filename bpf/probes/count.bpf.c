@@ -1,13 +1,9 @@
 /* What tracing costs, as the kernel sees it: system calls, ptrace-stops, switches, migrations.
  *
- * Compiled by bcc, whose macros declare maps and programs; registers.bpf.h and tree.bpf.h stand
- * before this text. No structure of the kernel is looked into whose layout depends on its version.
+ * Compiled by bcc, whose macros declare maps and programs; registers.bpf.h, tree.bpf.h and
+ * stops.bpf.h stand before this text. No structure of the kernel is looked into whose layout depends on its version.
  */
 
-enum { TASK_TRACED = 8 }; /* __TASK_TRACED of the kernel's <linux/sched.h> */
-/* SIGCHLD, CLD_TRAPPED and CLD_STOPPED. A member's state is the code of the last that it sent,
- * until it sleeps. */
-enum { SIGNAL_CHILD = 17, TRAPPED = 4, STOPPED = 5 };
 enum { SYS_IOCTL = 16 };
 #define NOTIF_RECV 0xc0502100 /* SECCOMP_IOCTL_NOTIF_RECV of <linux/seccomp.h> */
 
@@ -15,6 +11,7 @@ enum { SYS_IOCTL = 16 };
 enum {
 	STOPS,
 	SIGNALLED_STOPS,
+	UNSEEN_STOPS,
 	NOTIFICATIONS,
 	TRACEE_SWITCHES,
 	TRACEE_MIGRATIONS,
@@ -61,53 +58,45 @@ RAW_TRACEPOINT_PROBE(sys_enter)
 }
 
 /* User notifications are told to whoever listens, by this call and no other; seccomp_unotify(2). */
+static __always_inline bool receives_notification(const struct registers *regs)
+{
+	return regs->orig_rax == SYS_IOCTL && (u32)regs->rsi == NOTIF_RECV;
+}
+
+/* Its arguments are the registers and the result. */
 RAW_TRACEPOINT_PROBE(sys_exit)
 {
 	struct member *member = current_member();
+	s64 result = ctx->args[1];
 	struct registers regs;
+	bool is_tracers = member && member->role == TRACER && !result;
 
-	if (!member || member->role != TRACER || ctx->args[1])
+	if (!is_tracers && !may_tell(result))
 		return 0;
 	if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)ctx->args[0]))
 		return 0;
-	if (regs.orig_rax == SYS_IOCTL && (u32)regs.rsi == NOTIF_RECV)
+	if (is_tracers && receives_notification(&regs))
 		count(NOTIFICATIONS);
+	else
+		told(&regs, result);
 	return 0;
 }
 
-/* A stop tells the tracer by SIGCHLD, and the thread sleeps until it is resumed; ptrace_stop() of
- * the kernel. The arguments are the signal, its siginfo, the receiver, whether it is for a process,
- * and what became of it: one that is pending already is told as well.
- *
- * CLD_STOPPED is also sent to a parent that is no tracer, and by threads that are not traced: only
- * the sleep that follows can tell. */
 RAW_TRACEPOINT_PROBE(signal_generate)
 {
-	struct member *member;
-	int info[3] = {}; /* si_signo, si_errno, si_code; sigaction(2) */
+	struct member *member = current_member();
 
-	if ((int)ctx->args[0] != SIGNAL_CHILD)
-		return 0;
-	member = current_member();
-	if (!member || member->role != TRACEE)
-		return 0;
-	if (bpf_probe_read_kernel(info, sizeof(info), (void *)ctx->args[1]))
-		return 0;
-	if (info[2] == TRAPPED) {
+	if (member && member->role == TRACEE && signalled(member, ctx) == TRAPPED)
 		count(SIGNALLED_STOPS);
-		member->state = TRAPPED;
-	} else if (info[2] == STOPPED && !member->state) {
-		member->state = STOPPED;
-	}
 	return 0;
 }
 
 /* Its arguments are whether this is a preemption, the thread that runs, the one that will, and the
- * state of the first, which it keeps if it is preempted on the way to sleep. There are four since
- * Linux 5.19, kernel commit 9c2136be0878. */
+ * state of the first. There are four since Linux 5.19, kernel commit 9c2136be0878. */
 RAW_TRACEPOINT_PROBE(sched_switch)
 {
 	struct member *member = current_member();
+	u32 code;
 
 	if (!member)
 		return 0;
@@ -116,14 +105,21 @@ RAW_TRACEPOINT_PROBE(sched_switch)
 		return 0;
 	}
 	count(TRACEE_SWITCHES);
-	if ((bool)ctx->args[0])
-		return 0;
-	if (ctx->args[3] & TASK_TRACED) {
+	code = slept(member, ctx);
+	if (code)
 		count(STOPS);
-		if (member->state == STOPPED)
-			count(SIGNALLED_STOPS);
-	}
-	member->state = 0;
+	if (code == STOPPED)
+		count(SIGNALLED_STOPS);
+	return 0;
+}
+
+/* Its argument is the thread that is woken. */
+RAW_TRACEPOINT_PROBE(sched_waking)
+{
+	struct member *member = resumed(ctx->args[0]);
+
+	if (member && !is_seen(member))
+		count(UNSEEN_STOPS);
 	return 0;
 }
 

@@ -26,15 +26,16 @@ _CALL: Final = struct.Struct("=Ii")
 (
     _STOPS,
     _SIGNALLED_STOPS,
+    _UNSEEN_STOPS,
     _NOTIFICATIONS,
     _SWITCHES,
     _MIGRATIONS,
     _TRACER_SWITCHES,
     _TRACER_MIGRATIONS,
     _UNCOUNTED_CALLS,
-) = range(8)
+) = range(9)
 #: Places after them, of what is not in that enum.
-_TRACEES, _LOST = 8, 9
+_TRACEES, _LOST = 9, 10
 
 
 @frozen
@@ -49,6 +50,10 @@ class Counts:
     #: The same by the SIGCHLD of each, which a tracer that ignores SIGCHLD is not sent. A tracee
     #: that is killed on the way to sleep has been signalled, and has no stop.
     signalled_stops: int
+    #: Those of ``stops`` that the tracer was never told of, as the tracee was killed before the
+    #: tracer's wait: a tracer knows of ``stops - unseen_stops``. Of a tracer in a PID namespace of
+    #: its own, or that uses waitid(2) and is not followed, all that a kill ended are.
+    unseen_stops: int
     #: User notifications that the tracer received.
     notifications: int | None
     #: Threads and processes of the tree.
@@ -75,7 +80,7 @@ class Count:
     """
 
     def __init__(self) -> None:
-        text = source("registers.bpf.h", "tree.bpf.h", "count.bpf.c")
+        text = source("registers.bpf.h", "tree.bpf.h", "stops.bpf.h", "count.bpf.c")
         self._program: LoadedProgram | None = load(text)
         self._tree = Tree(self._program)
         self._sees_tracer = False
@@ -146,6 +151,7 @@ def _counts(now: Counter[Any], *, sees_tracer: bool) -> Counts:
         system_calls=MappingProxyType(dict(sorted(calls.items()))),
         stops=now[_STOPS],
         signalled_stops=now[_SIGNALLED_STOPS],
+        unseen_stops=now[_UNSEEN_STOPS],
         notifications=now[_NOTIFICATIONS] if sees_tracer else None,
         tracees=now[_TRACEES],
         context_switches=now[_SWITCHES],

@@ -10,9 +10,13 @@ enum { FOLLOWED, UNFOLLOWED, TREE_COUNTERS };
 
 struct member {
 	u32 role;
-	/* The program's own; 0 at first. */
+	/* The rest is 0 at first, and the text's that follows. */
 	u32 state;
-	u64 times[2];
+	u32 tid;
+	u32 unused;
+	u64 tracer;
+	u64 stopped_ns;
+	u64 told_ns;
 };
 
 BPF_HASH(members, u64, struct member, 32768);

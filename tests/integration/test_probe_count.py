@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from accel import Decision, Tracer
+from accel._kernel import ptrace
 from bpf import Arch, ProbesUnavailable
 from bpf.probes import Count, Counts
 from tests.support import compiled, require, require_program
@@ -267,6 +269,34 @@ def test_the_stops_of_another_tracer_are_counted(count: Count) -> None:
     assert counts.stops > 2000
     assert counts.tracer_context_switches
     assert counts.tracees >= 1
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_stops_that_a_kill_ends_before_the_tracer_knew_are_told_apart(
+    count: Count, waits: bool
+) -> None:
+    """Their tracer cannot count them, and is not to blame."""
+    count.follow_tracer(os.getpid())
+    with waiting(["sh", "-c", "kill -USR1 $$"]) as program:
+        ptrace.seize(program.pid, ptrace.PTRACE_O_EXITKILL)
+        assert program.stdin is not None
+        program.stdin.close()
+        if waits:
+            _, status = os.waitpid(program.pid, 0)
+            assert os.WSTOPSIG(status) == signal.SIGUSR1
+        else:
+            while state(program.pid) != "t":
+                os.sched_yield()
+        subprocess.run(["sh", "-c", f"kill -KILL {program.pid}"], check=True)
+    counts = count.read()
+    assert program.returncode == -signal.SIGKILL
+    assert (counts.stops, counts.signalled_stops) == (1, 1)
+    assert counts.unseen_stops == (0 if waits else 1)
+
+
+def state(pid: int) -> str:
+    """Ask for the state of a process; proc(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 # ------------------------------------------------------------------------------- notifications
