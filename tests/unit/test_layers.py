@@ -66,7 +66,7 @@ MAY_IMPORT = {
     "accel.command_line": {
         "values", "accel", "accel.tracer", "accel.writers", "accel.decoding", "accel.doctor",
         "accel.injection", "accel.injection_rules", "accel.command_line", "accel.oci",
-        "accel.plan_table", "accel.plan_listing",
+        "accel.plan_table", "accel.plan_listing", "bpf", "bpf.probes",
     },
     "accel.__main__": {"accel.command_line"},
     "bench": {"values", "accel", "accel.tracer", "accel.writers", "bench"},
