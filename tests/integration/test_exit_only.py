@@ -251,17 +251,19 @@ def test_a_call_that_never_returns_is_not_told(mechanism: str) -> None:
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_32_bit_programs_are_read_in_their_own_abi(mechanism: str) -> None:
+def test_32_bit_programs_are_read_in_their_own_abi(mechanism: str, tmp_path: Path) -> None:
     """Their numbers are not those of x86_64, nor are their registers."""
-    program = [
-        compiled("files", "-m32"),
-    ]
-    tracer = Tracer(program, mechanism=mechanism, capture_output=True)
+    program = [compiled("files", "-m32")]
+    for place in ("alone", "reference"):
+        (tmp_path / place).mkdir()
+    tracer = Tracer(program, mechanism=mechanism, capture_output=True, cwd=tmp_path / "alone")
     tracer.decide("openat,open,write", Decision.exit_only())
     told: list[SyscallExitStop] = []
     tracer.observe(lambda stop: told.append(stop) if isinstance(stop, SyscallExitStop) else None)
     tracer.run(timeout=60)
-    reference = Tracer(program, mask="openat,open,write", capture_output=True)
+    reference = Tracer(
+        program, mask="openat,open,write", capture_output=True, cwd=tmp_path / "reference"
+    )
     expected: list[SyscallExitStop] = []
     reference.observe(
         lambda stop: expected.append(stop) if isinstance(stop, SyscallExitStop) else None
@@ -271,6 +273,7 @@ def test_32_bit_programs_are_read_in_their_own_abi(mechanism: str) -> None:
         (stop.abi.value, stop.name, stop.result) for stop in expected
     ]
     assert {stop.abi.value for stop in told} == {"i386"}
+    assert (tracer.result.returncode, reference.result.returncode) == (5, 5)
 
 
 @pytest.mark.parametrize("loop", ["python", "numba"])
