@@ -6,7 +6,7 @@
 
 accel traces the command, or with --tracer the command is itself a tracer, or with -p some other
 tracer traces the process, which is measured until it ends or Ctrl-C. Children are always followed.
-The kernel measures, by eBPF programs: that needs root, and adds less than a microsecond a stop.
+The kernel measures, by eBPF programs: that needs root, and adds about a microsecond to a stop.
 Histograms have a slot for each power of two. Signals are stops too. The exit status is the
 command's; 2 is a failure of accel itself.
 """

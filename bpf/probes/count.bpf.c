@@ -58,27 +58,27 @@ RAW_TRACEPOINT_PROBE(sys_enter)
 }
 
 /* User notifications are told to whoever listens, by this call and no other; seccomp_unotify(2). */
-static __always_inline bool receives_notification(const struct registers *regs)
+static __always_inline bool receives_notification(const struct registers *regs, s64 result)
 {
-	return regs->orig_rax == SYS_IOCTL && (u32)regs->rsi == NOTIF_RECV;
+	return !result && regs->orig_rax == SYS_IOCTL && (u32)regs->rsi == NOTIF_RECV;
 }
 
 /* Its arguments are the registers and the result. */
 RAW_TRACEPOINT_PROBE(sys_exit)
 {
-	struct member *member = current_member();
 	s64 result = ctx->args[1];
 	struct registers regs;
-	bool is_tracers = member && member->role == TRACER && !result;
+	struct member *member;
 
-	if (!is_tracers && !may_tell(result))
+	if (!may_tell(&regs, ctx->args[0], SYS_IOCTL))
 		return 0;
-	if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)ctx->args[0]))
-		return 0;
-	if (is_tracers && receives_notification(&regs))
-		count(NOTIFICATIONS);
-	else
+	if (!receives_notification(&regs, result)) {
 		told(&regs, result);
+		return 0;
+	}
+	member = current_member();
+	if (member && member->role == TRACER)
+		count(NOTIFICATIONS);
 	return 0;
 }
 

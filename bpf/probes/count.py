@@ -52,7 +52,7 @@ class Counts:
     signalled_stops: int
     #: Those of ``stops`` that the tracer was never told of, as the tracee was killed before the
     #: tracer's wait: a tracer knows of ``stops - unseen_stops``. Of a tracer in a PID namespace of
-    #: its own, or that uses waitid(2) and is not followed, all that a kill ended are.
+    #: its own, all that a kill ended are.
     unseen_stops: int
     #: User notifications that the tracer received.
     notifications: int | None
@@ -75,8 +75,8 @@ class Counts:
 class Count:
     """Count, within a ``with`` block, what the process trees do that are followed.
 
-    Raise ProbesUnavailable. Cost: that of ``load``, and some ten nanoseconds for each system
-    call and each switch of any process of the host.
+    Raise ProbesUnavailable. Cost: that of ``load``; and while it counts, system calls of the
+    host take about 0.3 us more, those that are counted 0.4 us, and a stop about 1 us.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Count:
         self._sees_tracer = True
 
     def read(self) -> Counts:
-        """Return the counts so far; after the block, all of it. Cost: about 1 ms."""
+        """Return the counts so far; after the block, all of it. Cost: some ms."""
         now = self._now()
         now.subtract(self._before)
         return _counts(now, sees_tracer=self._sees_tracer)

@@ -43,15 +43,10 @@ RAW_TRACEPOINT_PROBE(sched_switch)
 
 RAW_TRACEPOINT_PROBE(sys_exit)
 {
-	struct member *member = current_member();
-	s64 result = ctx->args[1];
 	struct registers regs;
-	bool is_tracers = member && member->role == TRACER && !result;
 
-	if (!is_tracers && !may_tell(result))
-		return 0;
-	if (!bpf_probe_read_kernel(&regs, sizeof(regs), (void *)ctx->args[0]))
-		told(&regs, result);
+	if (may_tell(&regs, ctx->args[0], SYS_WAIT4))
+		told(&regs, ctx->args[1]);
 	return 0;
 }
 

@@ -10,8 +10,7 @@
 enum { TASK_TRACED = 8 };                             /* __TASK_TRACED of <linux/sched.h> */
 enum { SIGNAL_CHILD = 17, TRAPPED = 4, STOPPED = 5 }; /* SIGCHLD, CLD_TRAPPED and CLD_STOPPED */
 enum { SYS_WAIT4 = 61, SYS_WAITID = 247, I386_WAITPID = 7, I386_WAIT4 = 114 };
-enum { SI_PID = 16 };          /* the offset of si_pid in siginfo_t; sigaction(2) */
-enum { PID_MOST = 4194304 };   /* PID_MAX_LIMIT; proc(5), pid_max */
+enum { SI_PID = 16 }; /* the offset of si_pid in siginfo_t; sigaction(2) */
 
 /* A member's state: the code of the SIGCHLD that it sent, and whether it sleeps in a stop. */
 enum { CODE = 7, ASLEEP = 8 };
@@ -22,8 +21,9 @@ BPF_HASH(untold, u32, u64, 32768);
 /* Take note of a signal that a tracee generates; return its code if it may be a stop's.
  *
  * The arguments are the signal, its siginfo, the receiver, whether it is for a process, and what
- * became of it: one that is pending already is told as well. CLD_TRAPPED is a stop's; CLD_STOPPED is a group-stop's, and also what a parent gets that
- * is no tracer, after its tracer: only the sleep that follows can tell. */
+ * became of it: one that is pending already is told as well. CLD_TRAPPED is a stop's; CLD_STOPPED
+ * is a group-stop's, and also what a parent gets that is no tracer, after the tracer: only the sleep
+ * that follows can tell. */
 static __always_inline u32 signalled(struct member *member, struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 tid = bpf_get_current_pid_tgid();
@@ -65,16 +65,21 @@ static __always_inline u32 slept(struct member *member, struct bpf_raw_tracepoin
 	return 0;
 }
 
-/* Whether a call with this result can be a wait that tells of a stop: cheap, for all of the host. */
-static __always_inline bool may_tell(s64 result)
+/* Read a system call's registers, where it may be one that a tracer is told by, or ``also``: cheap
+ * for all the others of the host. */
+static __always_inline bool may_tell(struct registers *regs, u64 address, u64 also)
 {
-	u32 tid = result;
+	u64 number = 0;
 
-	return result > 0 && result <= PID_MOST && untold.lookup(&tid);
+	bpf_probe_read_kernel(&number, sizeof(number),
+			      (void *)address + offsetof(struct registers, orig_rax));
+	if (number != SYS_WAIT4 && number != SYS_WAITID && number != I386_WAITPID &&
+	    number != I386_WAIT4 && number != also)
+		return false;
+	return !bpf_probe_read_kernel(regs, sizeof(*regs), (void *)address);
 }
 
-/* Take note of a wait that tells of a stop: the call with these registers has this result. That of
- * waitid(2) is 0. */
+/* Take note of a wait that tells of a stop: the call with these registers has this result. */
 static __always_inline void told(const struct registers *regs, s64 result)
 {
 	bool is_compat = is_i386(regs);
@@ -82,15 +87,12 @@ static __always_inline void told(const struct registers *regs, s64 result)
 	u32 tid = result;
 	u64 *task;
 
-	if (!result) {
-		if (is_compat || regs->orig_rax != SYS_WAITID)
+	if (result < 0)
+		return;
+	if (!is_compat && regs->orig_rax == SYS_WAITID) {
+		if (bpf_probe_read_user(&tid, sizeof(tid), (void *)(regs->rdx + SI_PID)))
 			return;
-		if (bpf_probe_read_user(&tid, sizeof(tid), (void *)(regs->rsi + SI_PID)))
-			return;
-	} else if (is_compat) {
-		if (regs->orig_rax != I386_WAITPID && regs->orig_rax != I386_WAIT4)
-			return;
-	} else if (regs->orig_rax != SYS_WAIT4) {
+	} else if (is_compat ? regs->orig_rax == SYS_WAIT4 : regs->orig_rax != SYS_WAIT4) {
 		return;
 	}
 	task = untold.lookup(&tid);

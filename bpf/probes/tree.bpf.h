@@ -7,6 +7,7 @@
 enum role { TRACEE = 1, TRACER = 2 };
 enum { CLONES_THREAD = 0x10000 }; /* CLONE_THREAD of <linux/sched.h> */
 enum { FOLLOWED, UNFOLLOWED, TREE_COUNTERS };
+enum { NAMED, MET, EXPECTATIONS };
 
 struct member {
 	u32 role;
@@ -22,6 +23,9 @@ struct member {
 BPF_HASH(members, u64, struct member, 32768);
 /* By tid: threads that ran already, with their role, until they are seen. */
 BPF_HASH(expected, u32, u32, 32768);
+/* How many there were of them, which user space counts, and how many have been seen or have ended:
+ * with both alike, which is soon so, the threads of the host are not looked for among them. */
+BPF_ARRAY(expectations, u64, EXPECTATIONS);
 /* How many tracees there were, and how many threads were not followed as there was no room. */
 BPF_PERCPU_ARRAY(tree, u64, TREE_COUNTERS);
 
@@ -57,6 +61,22 @@ static __always_inline struct member *admit(u64 task, u32 role)
 	return members.lookup(&task);
 }
 
+static __always_inline bool expects(void)
+{
+	u32 first = NAMED, second = MET;
+	u64 *named = expectations.lookup(&first), *met = expectations.lookup(&second);
+
+	return named && met && *named != *met;
+}
+
+static __always_inline void expect_no_more(u32 tid)
+{
+	u32 met = MET;
+
+	if (expects() && !expected.delete(&tid))
+		add(expectations.lookup(&met), 1);
+}
+
 /* The current thread, if it is one of the followed or expected. */
 static __always_inline struct member *current_member(void)
 {
@@ -65,13 +85,13 @@ static __always_inline struct member *current_member(void)
 	struct member *found = member_of(task);
 	u32 *role;
 
-	if (found)
+	if (found || !expects())
 		return found;
 	role = expected.lookup(&tid);
 	if (!role)
 		return NULL;
 	found = admit(task, *role);
-	expected.delete(&tid);
+	expect_no_more(tid);
 	return found;
 }
 
@@ -112,7 +132,7 @@ RAW_TRACEPOINT_PROBE(sched_process_exit)
 	u32 tid = bpf_get_current_pid_tgid();
 
 	current_member();
-	expected.delete(&tid);
+	expect_no_more(tid);
 	return 0;
 }
 
@@ -123,6 +143,6 @@ RAW_TRACEPOINT_PROBE(sched_process_exec)
 	u32 former = ctx->args[1];
 
 	current_member();
-	expected.delete(&former);
+	expect_no_more(former);
 	return 0;
 }

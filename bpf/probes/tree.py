@@ -13,6 +13,7 @@ __all__ = ["Role", "Tree"]
 
 #: The u32 of the maps' keys and of a role.
 _WORD: Final = struct.Struct("=I")
+_COUNTER: Final = struct.Struct("=Q")
 
 
 class Role(enum.IntEnum):
@@ -32,7 +33,9 @@ class Tree:
 
     def __init__(self, program: LoadedProgram) -> None:
         self._expected = program.map("expected")
+        self._expectations = program.map("expectations")
         self._counters = program.map("tree")
+        self._named = 0
 
     def follow(self, pid: int, role: Role) -> None:
         """Follow all threads of a process, and what they start.
@@ -49,10 +52,15 @@ class Tree:
 
     def _expect(self, pid: int, tid: int, role: Role) -> None:
         key = _WORD.pack(tid)
+        self._count(1)  # First: the kernel looks for nobody if none is missing.
         self._expected.set(key, _WORD.pack(role))
-        if not _runs(pid, tid):
-            # It may have ended before it was expected: then nothing would remove it.
-            self._expected.delete(key)
+        # It may have ended before it was expected: then nothing would remove it.
+        if not _runs(pid, tid) and self._expected.delete(key):
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._named += change
+        self._expectations.set(_WORD.pack(0), _COUNTER.pack(self._named))
 
     def counters(self) -> tuple[int, int]:
         """Tell how many tracees there were, and how many threads found no room: 32768 have."""

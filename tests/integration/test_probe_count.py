@@ -271,9 +271,9 @@ def test_the_stops_of_another_tracer_are_counted(count: Count) -> None:
     assert counts.tracees >= 1
 
 
-@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("waits", ["waitpid", "waitid", ""])
 def test_stops_that_a_kill_ends_before_the_tracer_knew_are_told_apart(
-    count: Count, waits: bool
+    count: Count, waits: str
 ) -> None:
     """Their tracer cannot count them, and is not to blame."""
     count.follow_tracer(os.getpid())
@@ -281,9 +281,13 @@ def test_stops_that_a_kill_ends_before_the_tracer_knew_are_told_apart(
         ptrace.seize(program.pid, ptrace.PTRACE_O_EXITKILL)
         assert program.stdin is not None
         program.stdin.close()
-        if waits:
+        if waits == "waitpid":
             _, status = os.waitpid(program.pid, 0)
             assert os.WSTOPSIG(status) == signal.SIGUSR1
+        elif waits == "waitid":
+            change = os.waitid(os.P_PID, program.pid, os.WSTOPPED)
+            assert change is not None
+            assert (change.si_code, change.si_status) == (os.CLD_TRAPPED, signal.SIGUSR1)
         else:
             while state(program.pid) != "t":
                 os.sched_yield()

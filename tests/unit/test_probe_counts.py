@@ -36,6 +36,7 @@ class FakeProgram:
             "calls": FakeMap({struct.pack("=Ii", Arch.I386, -1): 20, call(110): 10}),
             "tree": FakeMap({b"0": 30, b"1": 40}),
             "expected": FakeMap({}),
+            "expectations": FakeMap({}),
         }
 
     def map(self, name: str) -> FakeMap:
