@@ -9,11 +9,11 @@ import bpf
 from accel.capabilities import capabilities, check_decision
 from accel.decision import Decision
 from accel.errors import SetupError, UnsupportedKernel
-from accel.mask import SyscallMask
-from accel.plan import EXECUTING, Plan, Rule
+from accel.plan import Plan, Rule
 from bpf.value import frozen, replace
 
 if TYPE_CHECKING:
+    from accel.costs import CostTable
     from accel.mechanisms.exit_events import ExitEvents
 
 __all__ = ["Choice", "choose"]
@@ -29,11 +29,19 @@ class Choice:
     exit_events: ExitEvents | None = None
 
 
-def choose(draft: Plan, mechanism: str, *, attaches: bool) -> Choice:
+def choose(
+    draft: Plan,
+    mechanism: str,
+    *,
+    attaches: bool,
+    costs: Callable[[], CostTable] | None = None,
+) -> Choice:
     """Give every rule of a draft its mechanism.
 
     With ``auto``, exit_only() falls back to two stops where no exit event can be had, and a note
-    says so. Raise SetupError for a mechanism that cannot do what is asked for here.
+    says so, or where they cost less: see ``accel.exit_choice``. ``costs``, else this host's table,
+    is asked only where costs decide. Raise SetupError for a mechanism that cannot do what is asked
+    for here.
     """
     offered = capabilities(mechanism)
     if not (offered.attaches if attaches else offered.starts):
@@ -54,7 +62,7 @@ def choose(draft: Plan, mechanism: str, *, attaches: bool) -> Choice:
     if attaches and not all(map(_stops_at_exit_alone, draft.rules)):
         note = "not all calls are exit_only(): without a filter every call stops twice"
         return Choice(replace(plan, notes=(note,)))
-    return _with_exit_events(plan, attaches=attaches)
+    return _with_exit_events(plan, attaches=attaches, costs=costs)
 
 
 def _exit_events_alone(draft: Plan, mechanism: str) -> Choice:
@@ -80,34 +88,28 @@ def _exit_events_alone(draft: Plan, mechanism: str) -> Choice:
     return _armed(plan, (source,) if source else ("perf", "ebpf"))
 
 
-def _with_exit_events(plan: Plan, *, attaches: bool) -> Choice:
-    """Let the exit_only() rules stop by exit events, if there are any to be had."""
-    rules: list[Rule] = []
-    executing = SyscallMask.parse(",".join(EXECUTING))
-    looked_at = SyscallMask.none()
-    for rule in plan.rules:
-        looked_at |= rule.mask if rule.where.reads_memory else SyscallMask.none()
-        if rule.decision != _EXIT_ONLY or rule.mask & looked_at:
-            # What arguments point to is looked at before the call, or never.
-            rules.append(rule)
-            continue
-        rest = rule
-        if not attaches and rule.where.tells(0):
-            # Of an execve that succeeds nothing is left to tell at its exit but the result.
-            rest = replace(rule, mask=rule.mask - executing)
-            if rest != rule:
-                seen = rule.decision if rule.where.results else Decision.inspect()
-                rules.append(replace(rule, mask=rule.mask & executing, decision=seen))
-        if rest.mask:
-            rules.append(_by_event(rest))
-    armed = replace(
-        plan, rules=tuple(rules), mechanism="exit-event" if attaches else plan.mechanism
-    )
-    try:
-        return _armed(armed, ("perf", "ebpf"))
-    except UnsupportedKernel as error:
-        note = f"calls that are exit_only() stop twice, and the first is not told: {error}"
-        return Choice(replace(plan, notes=(note,)))
+def _with_exit_events(
+    plan: Plan, *, attaches: bool, costs: Callable[[], CostTable] | None
+) -> Choice:
+    """Let the exit_only() rules stop by exit events, if they are to be had and worth it."""
+    # Few plans have such rules.
+    from accel.costs import current  # noqa: PLC0415
+    from accel.exit_choice import candidates  # noqa: PLC0415
+
+    refusals: list[UnsupportedKernel] = []
+    for candidate in candidates(plan, attaches=attaches, costs=costs or current):
+        plan = candidate.plan
+        if not candidate.source:
+            break
+        try:
+            return _armed(plan, (candidate.source,))
+        except UnsupportedKernel as error:
+            refusals.append(error)
+    notes = [
+        f"calls that are exit_only() stop twice, and the first is not told: {error}"
+        for error in refusals[:1]
+    ]
+    return Choice(replace(plan, notes=tuple(notes)))
 
 
 def _stops_at_exit_alone(rule: Rule) -> bool:

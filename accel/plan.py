@@ -89,6 +89,8 @@ class Rule:
     judged: str = ""
     #: What the filter answers, where no decision says it: a profile kills, or has calls logged.
     enforced: bpf.Action | None = None
+    #: Why its stops are obtained as they are, where there was a choice.
+    chosen: str = ""
 
     @property
     def silent(self) -> Decision | None:

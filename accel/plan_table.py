@@ -131,7 +131,8 @@ class _Planned:
             name = str(decision).partition("(")[0]
             if rule.by_event and rule.where.all and self._plan.exit_event == "exit-event:perf":
                 return f"{name}() needs an exit-stop; perf events do not compare arguments"
-            return f"{name}() needs a{' stop' if name == 'emulate' else 'n exit-stop'}"
+            why = f"{name}() needs a{' stop' if name == 'emulate' else 'n exit-stop'}"
+            return f"{why}; {rule.chosen}" if rule.chosen else why
         if decision is not None and not decision.call and decision.constant_errno is None:
             return "the value is not from -4095 to 0"
         return f"its arguments{' and results' * self._some_inspected} are observed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call
@@ -14,6 +14,9 @@ from accel.plan import Compiled, Plan, Rule
 from accel.pointees import Look
 from accel.stops import SyscallEntryStop, SyscallExitStop
 from bpf.value import frozen
+
+if TYPE_CHECKING:
+    from accel.checks import Judgements
 
 __all__ = ["ExitHandler", "ExitRule", "HandlerPolicy"]
 
@@ -87,6 +90,21 @@ class HandlerPolicy:
                 decided |= rule.mask
         return answers
 
+    def judgements(self) -> Judgements | None:
+        """Tell how the loop finds the rule of a call that ``settle`` is asked about; None: never.
+
+        To the calls of rules that need no stop of their own it does what the filter would have.
+        """
+        if not self._unsettled or not self._has_filter:
+            return None
+        from accel.judgements import judgements  # noqa: PLC0415 - few need them
+
+        answers = self.loop_answers()
+        for index, rule in enumerate(self.plan.rules):
+            if rule.silent is not None:
+                answers[self.plan.ret_data_of(index)] = _unheard(rule.silent, index)
+        return judgements(self.plan, self._unsettled, answers)
+
     def reasons_for_python(self) -> tuple[str, ...]:
         """Say of every rule why its stops go to Python; "" where the loop answers them."""
         reasons = []
@@ -102,8 +120,11 @@ class HandlerPolicy:
     def _needs_python(self, rule: Rule, mask: SyscallMask) -> str:
         """Say why Python answers the calls of ``mask`` under a rule; "" if the loop can."""
         exits = [one for one in self.exit_rules if mask & one.mask]
-        if rule.judged or rule.where.reads_memory:
+        is_judged = bool(rule.judged or rule.where.reads_memory)
+        if is_judged and not self._has_filter:
             reason = "Python judges its conditions"
+        elif is_judged and rule.silent is not None:
+            reason = ""  # What the filter would do, if it could tell that the rule matches.
         elif rule.decision is not None and not rule.decision.start and not rule.by_event:
             reason = "Python hides its entry" if rule.decision.call else "Python answers it"
         elif rule.decision is not None and not rule.decision.is_plain:
@@ -214,6 +235,12 @@ class HandlerPolicy:
                 )
             changed = changed if answer is None else answer
         return changed, ran
+
+
+def _unheard(silent: Decision, rule: int) -> Answer:
+    """Make the loop's answer to a call that nobody is to hear of."""
+    decision = Decision.resume() if silent.call else Decision.skip(silent.value or 0)
+    return Answer(decision, rule, is_recorded=False)
 
 
 def _at_a_stop(decision: Decision, stop: SyscallEntryStop) -> Decision:

@@ -4,6 +4,7 @@
   python -m bench one-call find          only these workloads
   python -m bench startup                what import accel costs, and a trace of nothing
   python -m bench loop                   what one stop costs, by who answers it and on which CPU
+  python -m bench memory                 what a condition on a path costs, by who judges it
   python -m bench combinations           what each combination of START, CALL and EXIT is worth
   python -m bench --quick --json FILE    a trial, with all its figures in FILE
 
@@ -43,6 +44,7 @@ _WORKLOADS: Final = {
 #: Workloads that are run by name only: {group: {workload: its module}}
 _GROUPS: Final = {
     "record": {"record": "bench.record"},
+    "memory": {"memory": "bench.memory"},
     "loop": {
         f"loop-{answer}-{where}": "bench.loop"
         for where in ("same-cpu", "other-cpu", "free")

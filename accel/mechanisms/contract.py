@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Answer, Decision
 from accel.records import Sink
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
+
+if TYPE_CHECKING:
+    from accel.checks import Judgements
 
 __all__ = ["Observer", "Policy", "RecordObserver", "RuleNumber"]
 
@@ -37,6 +40,12 @@ class Policy(Protocol):
 
     def loop_answers(self) -> Mapping[int, Answer]:
         """Map SECCOMP_RET_DATA to its answer, where no Python code needs to see the stop."""
+
+    def judgements(self) -> Judgements | None:
+        """Tell how the loop finds the rule of a call that ``settle`` is asked about; None: never.
+
+        Where it does not find one that ``loop_answers`` would answer, the stop is Python's.
+        """
 
     def event_rules(self) -> Mapping[tuple[Abi, int], int]:
         """Map calls that stop by exit events to a RET_DATA, where ``loop_answers`` has an answer.

@@ -91,6 +91,7 @@ class PtraceLoop(abc.ABC):
             recorder.ring if recorder is not None else None,
             captures,
             policy.event_rules(),
+            None if self.every_call else policy.judgements(),
         )
         records = None
         if recorder is not None and recorder.wants_all:

@@ -2,7 +2,8 @@
  *
  * COMMAND runs under a filter that selects the x86_64 call NUMBER; the loop answers it and nothing
  * else. MODE is count, observe (a record of 128 bytes is written to a ring), skipexit (its arguments
- * are read), skipcall or both (stops). Only the requests that each answer needs are made.
+ * are read), skipcall, both (stops), or judge (its path is read, and it is skipped if that begins with
+ * /secret/). Only the requests that each answer needs are made.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,7 +27,7 @@
 #define RET_DATA 0x100
 #define SKIPPED_RESULT 4242
 
-enum mode { COUNT, OBSERVE, SKIPEXIT, SKIPCALL, BOTH };
+enum mode { COUNT, OBSERVE, SKIPEXIT, SKIPCALL, BOTH, JUDGE };
 
 static void check(long result, const char *what)
 {
@@ -85,6 +87,22 @@ static void record(pid_t tid, const struct __ptrace_syscall_info *info)
 	memcpy(one->arguments, info->seccomp.args, sizeof(one->arguments));
 }
 
+/* Tell whether the second argument is a path below /secret. */
+static int is_secret(pid_t tid, const struct __ptrace_syscall_info *info)
+{
+	static const char prefix[] = "/secret/";
+	char path[256];
+	struct iovec local = { path, sizeof(path) };
+	struct iovec remote = { (void *)info->seccomp.args[1], sizeof(path) };
+	unsigned long left = 4096 - (info->seccomp.args[1] & 4095);
+
+	if (remote.iov_len > left)
+		remote.iov_len = left;
+	if (process_vm_readv(tid, &local, 1, &remote, 1, 0) < (long)sizeof(prefix))
+		return 0;
+	return memcmp(path, prefix, sizeof(prefix) - 1) == 0;
+}
+
 static int answer(pid_t tid, int status, enum mode mode)
 {
 	struct __ptrace_syscall_info info;
@@ -105,6 +123,11 @@ static int answer(pid_t tid, int status, enum mode mode)
 		case SKIPEXIT:
 			ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info);
 			break;
+		case JUDGE:
+			ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info);
+			if (!is_secret(tid, &info))
+				break;
+			/* fall through */
 		case SKIPCALL:
 			ptrace(PTRACE_GETREGS, tid, 0, &registers);
 			registers.orig_rax = -1;
@@ -125,14 +148,16 @@ static int answer(pid_t tid, int status, enum mode mode)
 
 int main(int argc, char **argv)
 {
-	static const char *const modes[] = { "count", "observe", "skipexit", "skipcall", "both" };
+	static const char *const modes[] = {
+		"count", "observe", "skipexit", "skipcall", "both", "judge",
+	};
 	enum mode mode = COUNT;
 	int status;
 
 	if (argc < 4)
 		return 2;
 	while (strcmp(argv[1], modes[mode]))
-		if (++mode > BOTH)
+		if (++mode > JUDGE)
 			return 2;
 	pid_t child = fork();
 	check(child, "fork");
