@@ -79,6 +79,7 @@ MAY_IMPORT = {
         "values", "accel", "accel.tracer", "accel.writers", "accel.decoding", "accel.doctor",
         "accel.injection", "accel.injection_rules", "accel.command_line", "accel.oci",
         "accel.plan_table", "accel.plan_listing", "accel.cost_measurement", "accel.compare",
+        "bpf", "bpf.probes",
     },
     "accel.audit": {"values"},
     "accel.compare": {
