@@ -19,6 +19,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "trace": "run a command and stop it only at selected system calls",
     "explain": "say which tier answers which calls, and show the filter; run nothing",
+    "suggest": "count the calls of a command at no stop; say which are worth selecting",
     "doctor": "say what works on this host, and what to type where something does not",
 }
 

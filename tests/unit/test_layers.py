@@ -62,6 +62,7 @@ MAY_IMPORT = {
         "accel.writers", "accel.oci",
         "accel.observation",
     },
+    "accel.suggestion": {"values"},
     "accel.injection_grammar": {"values", "accel.decoding"},
     "accel.injection": {"values", "accel.decoding", "accel.injection_grammar"},
     "accel.injection_rules": {"values", "accel.injection", "accel.tracer"},
@@ -70,7 +71,7 @@ MAY_IMPORT = {
     "accel.command_line": {
         "values", "accel", "accel.tracer", "accel.writers", "accel.decoding", "accel.doctor",
         "accel.injection", "accel.injection_rules", "accel.command_line", "accel.oci",
-        "accel.plan_table", "accel.plan_listing",
+        "accel.plan_table", "accel.plan_listing", "accel.suggestion",
     },
     "accel.__main__": {"accel.command_line"},
     "bench": {"values", "accel", "accel.tracer", "accel.writers", "bench"},
