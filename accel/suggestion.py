@@ -19,7 +19,6 @@ from accel.roles import Role
 from bpf.value import frozen
 
 __all__ = [
-    "ALWAYS",
     "PURPOSES",
     "Choice",
     "Purpose",
@@ -34,7 +33,7 @@ PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 
 #: What every program may need, though a run that nobody interrupts does not show it: signal(7),
 #: restart_syscall(2).
-ALWAYS: Final = ("exit", "exit_group", "restart_syscall", "rt_sigreturn")
+_ALWAYS: Final = ("exit", "exit_group", "restart_syscall", "rt_sigreturn")
 
 #: Of %file, what changes nothing and opens nothing.
 _LOOKS: Final = re.compile(
@@ -154,12 +153,13 @@ def _of_network(name: str, totals: Mapping[str, object]) -> tuple[bool, str]:
 def _choices(purpose: Purpose, calls: tuple[SuggestedCall, ...]) -> list[Choice]:
     if not calls:
         return []
-    names = ",".join(call.name for call in calls if call.is_worth)
     if purpose == "sandbox":
+        names = sorted({call.name for call in calls} | {*_ALWAYS})
         # A filter allows them by itself.
-        return [Choice(names, "to allow, and nothing else", 0, 0)]
+        return [Choice(",".join(names), "to allow, with what any program may need", 0, 0)]
     chosen = [call for call in calls if call.is_worth]
-    found = [Choice(names, "worth selecting", *_costs(chosen))] if chosen else []
+    names = [call.name for call in chosen]
+    found = [Choice(",".join(names), "worth selecting", *_costs(chosen))] if chosen else []
     if len(chosen) < len(calls):
         whole = "%file" if purpose == "files" else "%network"
         found.append(Choice(whole, "with the others", *_costs(calls)))

@@ -177,6 +177,7 @@ class BlindSpots:
         self._said: set[tuple[int, str]] = set()
 
     def __call__(self, stop: Stop, /) -> None:
+        """Say it, if it is that."""
         if not isinstance(stop, EventStop) or stop.event != "blind-spot":
             return
         if (stop.pid, stop.detail) not in self._said:

@@ -25,7 +25,7 @@ from accel.command_line.signals import die_by, ending_signals, wait_for_end
 from accel.errors import SetupError
 from accel.mask import SyscallMask
 from accel.results import CallStatistics, Statistics
-from accel.suggestion import ALWAYS, PURPOSES, Suggestion, stops_of, suggest
+from accel.suggestion import PURPOSES, Suggestion, stops_of, suggest
 from accel.tracer import Tracer
 
 __all__ = ["add_arguments", "run"]
@@ -33,7 +33,6 @@ __all__ = ["add_arguments", "run"]
 #: The version of the JSON form; a member may be added without a new one.
 _SCHEMA: Final = 1
 _EPERM: Final = 1
-_HEAD: Final = ("calls", "errors", "stops", "--exit-only", "call", "")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,12 +72,12 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     if options.json:
         text = json.dumps(_as_json(command, figures, found), indent=1)
     else:
-        text = "\n".join(_lines(figures, found, in_short=not options.purpose))
+        lines = _at_length if options.purpose else _in_short
+        text = "\n".join([_summary(figures), *(line for one in found for line in lines(one))])
     _write(text, options.output)
     if options.profile:
-        profile = json.dumps(_profile(figures.calls), indent=1)
-        _write(profile, options.profile)
-        say(f"see what it allows with: accel explain --rules {options.profile}")
+        _write(json.dumps(_profile(figures.calls, found[0]), indent=1), options.profile)
+        say(f"see what that compiles to with: accel explain --rules {options.profile}")
     assert tracer.result is not None
     if tracer.result.returncode < 0:
         die_by(interrupted or -tracer.result.returncode)
@@ -101,18 +100,14 @@ def _write(text: str, path: str | None) -> None:
 # ------------------------------------------------------------------------------- as text
 
 
-def _lines(figures: Statistics, found: Sequence[Suggestion], *, in_short: bool) -> Iterator[str]:
+def _summary(figures: Statistics) -> str:
     calls = sum(one.calls for one in figures.calls.values())
     every = sum(stops_of(name.partition("@")[0], one.calls) for name, one in figures.calls.items())
-    yield (
-        f"accel: {calls} calls, {len(figures.calls)} different ones, in {figures.tracees} threads,"
-        f" counted at no stop; to stop at all of them takes {every} stops"
+    threads = "one thread" if figures.tracees == 1 else f"{figures.tracees} threads"
+    return (
+        f"accel: {calls} calls, {len(figures.calls)} different ones, of {threads}, counted at no"
+        f" stop; to stop at all of them takes {every} stops"
     )
-    for one in found:
-        if in_short:
-            yield from _in_short(one)
-        else:
-            yield from _at_length(one)
 
 
 def _in_short(one: Suggestion) -> Iterator[str]:
@@ -121,7 +116,7 @@ def _in_short(one: Suggestion) -> Iterator[str]:
         return
     best = one.choices[0]
     cost = "no stop" if one.purpose == "sandbox" else f"{best.stops} stops"
-    yield f"{one.purpose}: {cost} for the calls that are {best.what}"
+    yield f"{one.purpose}: {cost}, {best.what}"
     yield f"  -e trace={best.mask}"
 
 
@@ -129,32 +124,37 @@ def _at_length(one: Suggestion) -> Iterator[str]:
     if not one.calls:
         yield f"no call of this run is for {one.purpose}"
         return
-    cells = [_HEAD] + [
-        (str(call.calls), str(call.errors or ""), str(call.stops), str(call.exit_stops),
-         call.name, call.why)
-        for call in one.calls
-    ]  # fmt: skip
     if one.purpose == "sandbox":
-        cells = [(row[0], row[1], row[4]) for row in cells]  # type: ignore[misc]  # fewer columns
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    names = _HEAD.index("call")
-    for row in cells:
-        padded = (
-            cell.ljust(width) if at >= names or (len(row) <= names and at == len(row) - 1)
-            else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        yield from _table(
+            ("calls", "errors", "call"),
+            *((str(call.calls), str(call.errors or ""), call.name) for call in one.calls),
+        )
+    else:
+        yield from _table(
+            ("calls", "errors", "stops", "--exit-only", "call", ""),
+            *(
+                (str(call.calls), str(call.errors or ""), str(call.stops), str(call.exit_stops),
+                 call.name, call.why)
+                for call in one.calls
+            ),
         )  # fmt: skip
-        yield "  ".join(padded).rstrip()
     for choice in one.choices:
-        if one.purpose == "sandbox":
-            yield f"{choice.what}, by a filter, at no stop; as any program may need them, also"
-            yield f"  {','.join(ALWAYS)}"
-        else:
-            yield f"{choice.what}: {choice.stops} stops, {choice.exit_stops} with --exit-only"
+        cost = f"{choice.stops} stops, {choice.exit_stops} with --exit-only"
+        yield f"{choice.what}: {'no stop' if one.purpose == 'sandbox' else cost}"
         yield f"  -e trace={choice.mask}"
     if one.purpose == "sandbox":
-        yield "a container's seccomp profile of it: accel suggest --for sandbox --profile FILE"
-        yield "and what that compiles to: accel explain --rules FILE --format oci"
+        yield "as a container's seccomp profile: accel suggest --for sandbox --profile FILE -- CMD"
+
+
+def _table(head: tuple[str, ...], *rows: tuple[str, ...]) -> Iterator[str]:
+    """Draw a table: numbers, up to the column of names, are on the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = [
+            cell.rjust(width) if at < head.index("call") else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
 
 
 # ------------------------------------------------------------------------------- as JSON
@@ -192,10 +192,10 @@ def _as_json(
     }  # fmt: skip
 
 
-def _profile(counted: Mapping[str, CallStatistics]) -> dict[str, Any]:
+def _profile(counted: Mapping[str, CallStatistics], found: Suggestion) -> dict[str, Any]:
     """Write what a container runtime reads: these calls are allowed, all others fail with EPERM."""
-    names = sorted({key.partition("@")[0] for key in counted} | set(ALWAYS))
     has_i386 = any("@" in key for key in counted)
+    names = found.choices[0].mask.split(",")
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": _EPERM,
