@@ -114,7 +114,7 @@ def calls_of_supervisors(tracer: Tracer) -> int:
     """Count the calls that came by notification, fell under a rule, and were left to Python."""
     loop = tracer._loop
     assert isinstance(loop, UserNotify)
-    counters = [each for one in loop.supervisors for each in one._counters.values()]
+    counters = [each for one in loop.supervisors._supervisors for each in one._counters.values()]
     return sum(counter.calls for counter in counters)
 
 

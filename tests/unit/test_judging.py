@@ -33,6 +33,7 @@ from accel.plan import Plan, Rule
 from accel.pointees import Look, _is_within
 from accel.policy import HandlerPolicy
 from accel.records import ABIS
+from accel.results import CallCounter
 from accel.tracee import StopMemory, Tracee
 from bpf.value import replace
 from tests.random_rules import (
@@ -342,26 +343,26 @@ def notify_loop() -> ModuleType:
 
 
 def notify(tables: NotifyTables, made: Call) -> None:
-    """Lay out a notification of this process as the kernel does; bits of registers are lost."""
+    """Lay out a notification of this process as the kernel does."""
     words = tables.control.view[nt.INFO : nt.INFO + 10]
     words[0], words[1], words[3] = 4711, os.getpid(), 0x401000
-    words[2] = made.number | made.abi.audit_arch << 32
-    words[2] -= words[2] >> 63 << 64
+    which = made.number | made.abi.audit_arch << 32
+    words[2] = which - (which >> 63 << 64)
     for at, argument in enumerate(made.arguments):
         words[4 + at] = argument - (argument >> 63 << 64)
 
 
-def answered(tables: NotifyTables) -> tuple[object, ...]:
-    """Everything that a loop may have changed."""
-    response = tables.control.view[nt.ANSWER : nt.ANSWER + 3]
-    return [*response], dict(tables.calls())
+def answered(tables: NotifyTables) -> tuple[list[int], dict[tuple[Abi, int], CallCounter]]:
+    """Everything that a loop may have changed: the response, and the counts."""
+    return [*tables.control.view[nt.ANSWER : nt.ANSWER + 3]], dict(tables.calls())
 
 
 NOTIFIED_DECISIONS = (Decision.resume(), Decision.allow(), Decision.skip(7), Decision.fail(13))
 
 
+@pytest.mark.usefixtures("memory")
 def test_notifications_are_judged_as_python_does_on_random_rules_and_calls(
-    notify_loop: ModuleType, memory: Memory
+    notify_loop: ModuleType,
 ) -> None:
     """Nobody names a rule: all are asked. The response and what is counted are those of the first.
 
