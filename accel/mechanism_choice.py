@@ -55,24 +55,37 @@ def choose(
             f"{mechanism} cannot attach to a process that runs already",
             hint="use mechanism ptrace-syscall, exit-event, or auto",
         )
-    if mechanism.startswith("exit-event"):
-        return _exit_events_alone(draft, mechanism)
-    if mechanism == "observe":
-        from accel.observation import planned  # noqa: PLC0415 - few want it
-
-        return Choice(planned(draft))
     if mechanism != "auto":
-        for rule in draft.rules:
-            if rule.decision is not None:
-                check_decision(mechanism, rule.decision)
-        return Choice(replace(draft, mechanism=mechanism))
+        return _one(draft, mechanism)
+    if any(rule.wanted or _injects(rule) for rule in draft.rules):
+        from accel.mixed_plan import mixed  # noqa: PLC0415 - few want it
+
+        draft = mixed(draft, attaches=attaches)
     plan = replace(draft, mechanism="ptrace-syscall" if attaches else "seccomp-trace")
     if not any(rule.decision == _EXIT_ONLY for rule in draft.rules):
         return Choice(plan)
     if attaches and not all(map(_stops_at_exit_alone, draft.rules)):
         note = "not all calls are exit_only(): without a filter every call stops twice"
-        return Choice(replace(plan, notes=(note,)))
+        return Choice(replace(plan, notes=(*plan.notes, note)))
     return _with_exit_events(plan, attaches=attaches, costs=costs)
+
+
+def _one(draft: Plan, mechanism: str) -> Choice:
+    """Let one mechanism keep all rules."""
+    if mechanism.startswith("exit-event"):
+        return _exit_events_alone(draft, mechanism)
+    if mechanism == "user-notify":
+        from accel.mixed_plan import notified  # noqa: PLC0415 - few want it
+
+        return Choice(notified(draft))
+    if mechanism == "observe":
+        from accel.observation import planned  # noqa: PLC0415 - few want it
+
+        return Choice(planned(draft))
+    for rule in draft.rules:
+        if rule.decision is not None:
+            check_decision(mechanism, rule.decision)
+    return Choice(replace(draft, mechanism=mechanism))
 
 
 def _exit_events_alone(draft: Plan, mechanism: str) -> Choice:
@@ -120,6 +133,10 @@ def _with_exit_events(
         for error in refusals[:1]
     ]
     return Choice(replace(plan, notes=(*plan.notes, *notes)))
+
+
+def _injects(rule: Rule) -> bool:
+    return rule.decision is not None and rule.decision.injected is not None
 
 
 def _stops_at_exit_alone(rule: Rule) -> bool:

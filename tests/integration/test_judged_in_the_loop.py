@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import functools
 import importlib.util
+import operator
 import os
 import socket
 import subprocess
@@ -161,6 +163,18 @@ def test_results_of_judged_calls_are_seen_after_one_more_stop(tmp_path: Path) ->
     assert traced(tracer) == ["there", missing, missing]
     counted = tracer.statistics().calls["openat"]
     assert (counted.stops - counted.calls, counted.errors) == (1, 0)
+    assert stops_of_python(tracer) == 0
+
+
+def test_one_call_is_judged_by_one_look_at_its_memory() -> None:
+    """Another thread changes the path all the time: it is never two things to one call's rules."""
+    one, other = "/aaaaaaa", "/bbbbbbb"
+    # The other thread is to run while the loop looks.
+    tracer = Tracer([compiled("flip"), "2000", one, other], capture_output=True, placement="none")
+    both = (path == one) & (path == other)
+    asked_often = functools.reduce(operator.or_, [both] * 50)
+    tracer.decide("newfstatat", Decision.fail(errno.EXDEV), where=asked_often)
+    assert traced(tracer) == ["0"]
     assert stops_of_python(tracer) == 0
 
 

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "accel.launch": {"values", "accel._kernel", "bpf"},
     "accel._emit": set(),
     "accel._loop": set(),
+    "accel._notify_loop": {"accel._loop"},
     "accel.jit": {"values", "accel._kernel", "accel._loop"},
     "accel.mechanisms": {
         "values", "bpf", "bpf.probes", "accel._kernel", "accel._emit", "accel._loop",
@@ -45,24 +46,27 @@ MAY_IMPORT = {
         "accel.launch", "accel.mechanisms",
     },
     "accel.tracing_thread": {"values", "accel._kernel", "accel.mechanisms"},
+    "accel.supervising_thread": {"bpf", "accel.launch", "accel.mechanisms", "accel.tracing_thread"},
     "accel.capture": {"accel.launch"},
     "accel.snapshots": {"values", "accel.decoding"},
     "accel.testing": {"values"},
     "accel.ptrace_vm": {"values", "accel._kernel", "bpf", "accel.ptrace_vm"},
     "accel.doctor": {"values", "accel._kernel", "bpf", "bpf.probes", "accel.doctor"},
+    "accel.mixed_plan": {"values", "accel.plan", "accel.mechanisms"},
     "accel.exit_choice": {"values", "accel.plan"},
     "accel.observation": {"values", "bpf", "bpf.probes", "accel.plan"},
     "accel.mechanism_choice": {
         "values", "bpf", "accel.plan", "accel.mechanisms", "accel.exit_choice", "accel.observation",
+        "accel.mixed_plan",
     },
     "accel.rulebook": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
-        "accel.mechanism_choice", "accel.oci",
+        "accel.mechanism_choice", "accel.mixed_plan", "accel.oci",
     },
     "accel.tracer": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
-        "accel.tracing_thread", "accel.capture", "accel.snapshots", "accel.rulebook",
-        "accel.writers", "accel.oci",
+        "accel.tracing_thread", "accel.supervising_thread", "accel.capture", "accel.snapshots",
+        "accel.rulebook", "accel.writers", "accel.oci",
         "accel.observation",
     },
     "accel.cost_measurement": {"values", "accel._kernel", "accel.tracer"},
@@ -74,10 +78,18 @@ MAY_IMPORT = {
     "accel.command_line": {
         "values", "accel", "accel.tracer", "accel.writers", "accel.decoding", "accel.doctor",
         "accel.injection", "accel.injection_rules", "accel.command_line", "accel.oci",
-        "accel.plan_table", "accel.plan_listing", "accel.cost_measurement",
+        "accel.plan_table", "accel.plan_listing", "accel.cost_measurement", "accel.compare",
+        "bpf", "bpf.probes",
+    },
+    "accel.audit": {"values"},
+    "accel.compare": {
+        "values", "bpf", "accel", "accel.tracer", "accel.writers", "accel.oci", "accel.audit",
+        "accel.compare",
     },
     "accel.__main__": {"accel.command_line"},
-    "bench": {"values", "accel", "accel.tracer", "accel.writers", "bench"},
+    "bench": {
+        "values", "accel", "accel.jit", "accel.tracer", "accel.writers", "accel.audit", "bench",
+    },
     "examples": {"values", "accel", "accel.writers"},
 }  # fmt: skip
 
