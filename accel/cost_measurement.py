@@ -40,8 +40,9 @@ _DECISIONS: Final = (
     Decision.emulate(_VALUE),
     Decision.nullify(),
 )
-#: How many calls one run makes: some 10 ms, with stops and without.
-_STOPPING, _FREE = 500, 40_000
+#: How many calls one run makes: some 10 ms, by ways that take so long, and by those that are quick.
+_CALLS, _MANY_CALLS = 500, 40_000
+_QUICK_NS: Final = 3000
 _ROUNDS, _FEWEST_ROUNDS = 7, 3
 #: After that, no other round begins.
 _SECONDS: Final = 6.0
@@ -97,21 +98,25 @@ class _Measurement:
         self._progress(f"round {number + 1}: {way}, combination {way.combination}")
         began = time.monotonic()
         try:
-            self._found[way].append(_cost(way))
+            self._found[way].append(self._cost(way))
         except (AccelError, OSError, ValueError) as error:
             self._missing[way] = str(error)
             self._found[way] = []
         if time.monotonic() - began > _SLOW_START:
             self._slow.add(way)
 
+    def _cost(self, way: Way) -> float:
+        """Measure once; a way that turns out to be quick makes so many calls that it can be."""
+        before = self._found[way]
+        ns = _cost(way, _CALLS) if not before or before[-1] >= _QUICK_NS else 0.0
+        return ns if ns >= _QUICK_NS else _cost(way, _MANY_CALLS)
 
-def _cost(way: Way) -> float:
+
+def _cost(way: Way, calls: int) -> float:
     """Run the program once; return nanoseconds a call.
 
     Raise what a Tracer raises, OSError, or ValueError if the program did not report.
     """
-    is_free = way == NATIVE or _is_free(way)
-    calls = _FREE if is_free else _STOPPING
     with program(calls) as path, _report() as report:
         status = _run_native(path, report) if way == NATIVE else _run_traced(way, path, report)
         if status:
@@ -178,7 +183,7 @@ def _loop(progress: Progress) -> Iterator[Loop]:
     try:
         progress("the compiled loop")
         try:
-            _cost(Way("seccomp-trace", 1))
+            _cost(Way("seccomp-trace", 1), _CALLS)
         except SetupError:
             os.environ["ACCEL_LOOP"] = "python"
         yield "compiled" if os.environ["ACCEL_LOOP"] == "numba" else "python"

@@ -97,8 +97,7 @@ def _of_process(rules: Sequence[Rule]) -> list[_Wish]:
     """
     left = SyscallMask.all()
     for rule in rules:
-        if not rule.where:
-            left -= rule.mask
+        left -= SyscallMask.none() if rule.where else rule.mask
     is_all = not left and not left.holds_unnamed
     return ["cheapest" if is_all else "event" for _rule in rules]
 

@@ -1,4 +1,10 @@
-"""Which mechanism keeps which rule of a plan: what was asked for, where this host allows it."""
+"""Which mechanism keeps which rule of a plan: what was asked for, where this host allows it.
+
+Costs choose only between ways that tell the same. That leaves out ptrace-syscall for a command,
+even if it is to stop at every call: calls through the vsyscall page, those that a filter of the
+command's own answers, and children made with CLONE_UNTRACED are not seen alike. Nor is it cheaper
+there: its stops go to Python, and where those of a filter do, too, both cost the same.
+"""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import Final, cast
 from accel import Decision, Tracer
 from accel.capabilities import MECHANISMS, MechanismName
 from bench.circumstances import ByLoop, Placed
+from bench.figure import Bar, Figure, Panel
 from bench.measure import Comparison, Contestant, Measured, Settings, Spread, compare
 from bench.subjects import Library, Subject, Wrapper
 from bench.tables import markdown_table
@@ -133,7 +134,12 @@ def run(name: str, settings: Settings) -> Comparison:
         contestants = [Contestant(Placed(Wrapper("native"), "same-cpu"), many)]
         contestants += [Contestant(row.subject, many if row.is_free else few) for row in rows()]
         comparison = compare(name, contestants, settings, "ns")
-        return replace(comparison, paragraphs=(table(comparison),))
+        return replace(
+            comparison,
+            paragraphs=(table(comparison),),
+            figures=(figure(comparison),),
+            tells_itself=True,
+        )
 
 
 def answered(name: str, mechanism: str, calls: str, decision: Decision) -> Subject:
@@ -188,6 +194,32 @@ def table(comparison: Comparison) -> str:
             *_cells(measured, base),
         ])  # fmt: skip
     return f"{markdown_table(_HEAD, lines)}\n\n{_CAPTION}"
+
+
+def figure(comparison: Comparison) -> Figure:
+    """Draw a bar for each row that could be measured, in microseconds."""
+    known = {row.name: row for row in rows()}
+    bars = tuple(
+        Bar(
+            _label(known.get(measured.subject), measured.subject),
+            Spread.of([cost / 1000 for cost in measured.costs]),
+            known[measured.subject].tier if measured.subject in known else "native",
+        )
+        for measured in comparison.measured
+        if measured.costs
+    )
+    panel = Panel(
+        f"{_CALL}(2), by who answers it", "time of one call (µs)", bars=bars, is_x_log=True
+    )
+    return Figure("combinations", "What each combination costs", (panel,))
+
+
+def _label(row: Row | None, name: str) -> str:
+    if row is None:
+        return name
+    decision = str(DECISIONS[row.combination]).partition("(")[0]
+    handler = ", handler" if row.has_handler else ""
+    return f"{row.mechanism}: {row.combination} {decision}{handler}"
 
 
 def _stops(row: Row, measured: Measured) -> str:

@@ -28,7 +28,7 @@ from accel.writers.selection import descriptor_path
 if TYPE_CHECKING:
     from accel.writers import Unreturned
 
-__all__ = ["Report", "say"]
+__all__ = ["BlindSpots", "Report", "say"]
 
 
 def say(text: str) -> None:
@@ -90,7 +90,7 @@ class Report:
             else:
                 tracer.observe(Replay(guarded) if _can_wait(options) else guarded)
         # Even a table alone needs results, where there are any: it counts errors.
-        tracer.observe(_BlindSpots(), calls=False, exits=options.mechanism != "user-notify")
+        tracer.observe(BlindSpots(), calls=False, exits=options.mechanism != "user-notify")
         counts = options.count or options.count_too
         return cls(
             tracer, output, writer, counts=counts, record=options.record, unreturned=unreturned
@@ -187,13 +187,14 @@ class _Guarded:
         return stop.call not in self._mask
 
 
-class _BlindSpots:
+class BlindSpots:
     """Says once for each process what tracing cannot see of it."""
 
     def __init__(self) -> None:
         self._said: set[tuple[int, str]] = set()
 
     def __call__(self, stop: Stop, /) -> None:
+        """Say it, if it is that."""
         if not isinstance(stop, EventStop) or stop.event != "blind-spot":
             return
         if (stop.pid, stop.detail) not in self._said:

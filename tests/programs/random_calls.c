@@ -15,7 +15,7 @@ struct call {
     uint64_t args[6];
 };
 
-/* Memory that arguments point to: the beginning of a page, the rest of which is zero. */
+/* Memory that arguments point to: it lies within a page, which is mapped, and ends where it ends. */
 struct region {
     uint64_t address, size;
     unsigned char bytes[BYTES];
@@ -62,13 +62,13 @@ __attribute__((force_align_arg_pointer, noreturn)) void _start(void)
     const struct region *regions = (const void *)(calls + job->calls);
     struct call end = {0, SYS_exit_group, {0}};
     for (uint32_t i = 0; i < job->regions; i++) {
-        volatile unsigned char *page =
-            map(regions[i].address, PAGE, MAP_PRIVATE | MAP_ANON | MAP_FIXED, -1);
-        if ((uint64_t)page != regions[i].address)
+        uint64_t page = regions[i].address & ~(uint64_t)(PAGE - 1);
+        volatile unsigned char *bytes = (void *)regions[i].address;
+        if ((uint64_t)map(page, PAGE, MAP_PRIVATE | MAP_ANON | MAP_FIXED, -1) != page)
             end.args[0] = 1;
         else
             for (uint64_t at = 0; at < regions[i].size; at++)
-                page[at] = regions[i].bytes[at];
+                bytes[at] = regions[i].bytes[at];
     }
     for (uint32_t i = 0; i < job->calls; i++)
         results[i] = make_call(&calls[i]);

@@ -70,6 +70,7 @@ MAY_IMPORT = {
         "accel.observation",
     },
     "accel.cost_measurement": {"values", "accel._kernel", "accel.tracer"},
+    "accel.suggestion": {"values"},
     "accel.injection_grammar": {"values", "accel.decoding"},
     "accel.injection": {"values", "accel.decoding", "accel.injection_grammar"},
     "accel.injection_rules": {"values", "accel.injection", "accel.tracer"},
@@ -78,10 +79,18 @@ MAY_IMPORT = {
     "accel.command_line": {
         "values", "accel", "accel.tracer", "accel.writers", "accel.decoding", "accel.doctor",
         "accel.injection", "accel.injection_rules", "accel.command_line", "accel.oci",
-        "accel.plan_table", "accel.plan_listing", "accel.cost_measurement",
+        "accel.plan_table", "accel.plan_listing", "accel.cost_measurement", "accel.compare",
+        "accel.suggestion", "bpf", "bpf.probes",
+    },
+    "accel.audit": {"values"},
+    "accel.compare": {
+        "values", "bpf", "accel", "accel.tracer", "accel.writers", "accel.oci", "accel.audit",
+        "accel.compare",
     },
     "accel.__main__": {"accel.command_line"},
-    "bench": {"values", "accel", "accel.tracer", "accel.writers", "bench"},
+    "bench": {
+        "values", "accel", "accel.jit", "accel.tracer", "accel.writers", "accel.audit", "bench",
+    },
     "examples": {"values", "accel", "accel.writers"},
 }  # fmt: skip
 
