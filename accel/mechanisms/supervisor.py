@@ -188,7 +188,9 @@ class Supervisor:
         self._observe(stop)
         pending = PendingCall(stop.call, decision, stop.time_ns, rule)
         if self._records is not None:
-            self._records.enter(pending)
+            memory = stop.memory
+            assert isinstance(memory, NotifiedMemory)
+            self._records.enter(pending, memory.check)
         return pending
 
     def _rule_of(self, stop: SyscallEntryStop) -> int | None:
