@@ -159,7 +159,7 @@ def age(measured_at: int, now: float) -> str:
 def current() -> CostTable:
     """Return this host's table, or the one that is assumed.
 
-    Raise SetupError for an ACCEL_COSTS that is not known. Cost: some 2 ms, or 0.1 ms without a table.
+    Raise SetupError for an ACCEL_COSTS that is not known. Cost: some 2 ms, or 0.1 without a table.
     """
     wish = os.environ.get(_VARIABLE, "auto")
     if wish not in _WISHES:

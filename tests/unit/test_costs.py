@@ -26,6 +26,7 @@ MEASURED = replace(ASSUMED, measured_at=1_700_000_000)
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("ACCEL_COSTS")
 
 
 def table(**ns: float) -> CostTable:
