@@ -123,6 +123,7 @@ class Tracer:
             raise ValueError("give the command's input as input=, or a stream as stdin=, not both")
         self.args = tuple(os.fspath(part) for part in argv)
         self.mask = None if mask is None else mask_of(mask)
+        self.mechanism = mechanism
         #: How the command ended; None until it has.
         self.result: Result | None = None
         self._pid = pid
