@@ -12,7 +12,7 @@ from accel.command_line import main
 from accel.compare import subjects as listing
 from accel.compare.job import Job, Report
 from accel.compare.peers import peers
-from accel.compare.rows import Spread, rows
+from accel.compare.rows import ENOUGH_EVENTS, Spread, rows
 from accel.compare.subjects import MECHANISMS, NATIVE, Subject, subjects
 from tests.unit.comparing import (
     FILTERED,
@@ -263,10 +263,11 @@ def test_figures_are_taken_round_by_round() -> None:
 
 def test_few_stops_have_no_price() -> None:
     """What they take is lost in the rest."""
-    runs = {"native": [run(1.0)], SKIPEXIT.name: [run(1.5, stops=999)]}
+    runs = {"native": [run(1.0)], SKIPEXIT.name: [run(1.5, stops=ENOUGH_EVENTS - 1)]}
     assert rows(measured([SKIPEXIT], runs).entries)[1].ns_per_stop is None
-    runs[SKIPEXIT.name] = [run(1.5, stops=900, notifications=100)]
-    assert rows(measured([SKIPEXIT], runs).entries)[1].ns_per_stop == pytest.approx(500_000)
+    runs[SKIPEXIT.name] = [run(1.5, stops=2, notifications=ENOUGH_EVENTS - 2)]
+    cost = rows(measured([SKIPEXIT], runs).entries)[1].ns_per_stop
+    assert cost == pytest.approx(0.5e9 / ENOUGH_EVENTS)
 
 
 def test_the_price_of_a_stop_is_without_the_start_of_the_tracer() -> None:
