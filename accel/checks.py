@@ -16,7 +16,7 @@ from accel.decision import Answer
 from accel.expressions import AllOf, AnyOf, Expression, Not, Spelled
 from accel.pointees import PathCondition, SockaddrCondition, path_position, sockaddr_length
 from accel.scalars import scalar
-from bpf.value import frozen, replace
+from bpf.value import frozen
 
 __all__ = [
     "FROM",
@@ -128,42 +128,41 @@ class _Lowering:
         return self._place_leaf(expression, then, otherwise)
 
     def _place_leaf(self, leaf: Expression, then: int, otherwise: int) -> int:
-        match leaf:
-            case Condition():
-                check, operator = self._of_register(leaf), leaf.operator
-            case SockaddrCondition():
-                check, operator = self._of_address(leaf), leaf.operator
-            case PathCondition():
-                check, operator = self._of_path(leaf), "=="
-            case _:
-                raise TypeError(f"{leaf} is no condition on a call")
-        if operator == "!=":
+        if isinstance(leaf, (Condition, SockaddrCondition)) and leaf.operator == "!=":
             # Of a value that is not there it holds: so it is the opposite of "==".
             then, otherwise = otherwise, then
-        self.placed.append(replace(check, then=then, otherwise=otherwise))
+        match leaf:
+            case Condition():
+                check = self._of_register(leaf, then, otherwise)
+            case SockaddrCondition():
+                check = self._of_address(leaf, then, otherwise)
+            case PathCondition():
+                at = path_position(self._abi, self._number, leaf.which)
+                check = Check(_TESTS[leaf.test], at, then, otherwise, text=leaf.text)
+            case _:
+                raise TypeError(f"{leaf} is no condition on a call")
+        self.placed.append(check)
         return len(self.placed) - 1
 
-    def _of_register(self, condition: Condition) -> Check:
+    def _of_register(self, condition: Condition, then: int, otherwise: int) -> Check:
         where = scalar(self._abi, self._number, condition.argument)
         if condition.mask is None and where.is_signed:
             low, high = _range(condition.operator, where.value(condition.value))
-            return Check(SIGNED, where.position, 0, 0, low, high, 64 - where.bits)
+            shorter = 64 - where.bits
+            return Check(SIGNED, where.position, then, otherwise, low, high, shorter)
         # As Condition.judge has it: a mask makes both sides unsigned, in the argument's width.
         value = condition.value & where.word
         mask = where.word if condition.mask is None else condition.mask & where.word
         low, high = _range(condition.operator, value + BIAS)
-        return Check(UNSIGNED, where.position, 0, 0, low, high, mask)
+        return Check(UNSIGNED, where.position, then, otherwise, low, high, mask)
 
-    def _of_address(self, condition: SockaddrCondition) -> Check:
+    def _of_address(self, condition: SockaddrCondition, then: int, otherwise: int) -> Check:
         position, length = sockaddr_length(self._abi, self._number)
         low, high = _range(condition.operator, condition.value)
         size = -1 if length is None else length
         # The loop has -1 for what is not there.
-        return Check(_FIELDS[condition.field], position, 0, 0, max(low, 0), high, size)
-
-    def _of_path(self, condition: PathCondition) -> Check:
-        position = path_position(self._abi, self._number, condition.which)
-        return Check(_TESTS[condition.test], position, 0, 0, text=condition.text)
+        low = max(low, 0)
+        return Check(_FIELDS[condition.field], position, then, otherwise, low, high, size)
 
 
 def _range(operator: str, value: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import random
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from accel import Abi, Call, Decision, SyscallMask, arg, path, sockaddr
@@ -73,6 +73,8 @@ class DrawnRule(NamedTuple):
 
     rule: Rule
     matches: Predicate
+    #: Its condition; None if it has none.
+    expression: Expression | None = None
 
 
 # ------------------------------------------------------------------------------------ conditions
@@ -233,7 +235,7 @@ def _rule(
         return DrawnRule(Rule(mask, decision, observed=observed), lambda made: made.name == name)
     drawn = expression(rng, name, memory_too=memory_too)
     rule = Rule(mask, decision, where=Conditions.of(drawn.expression), observed=observed)
-    return DrawnRule(rule, lambda made: made.name == name and drawn.holds(made))
+    return DrawnRule(rule, lambda made: made.name == name and drawn.holds(made), drawn.expression)
 
 
 def _number(number: int) -> SyscallMask:
@@ -248,14 +250,15 @@ def first_match(drawn: Sequence[DrawnRule], made: Call) -> int | None:
 # ------------------------------------------------------------------------------------ calls
 
 
-def call(rng: random.Random, drawn: Sequence[DrawnRule]) -> Call:
-    """Draw a call that rules are about, or is close to one; of either ABI."""
-    abi = rng.choice((Abi.X86_64, Abi.X86_64, Abi.I386))
+def calls(rng: random.Random, drawn: Sequence[DrawnRule], count: int) -> Iterator[Call]:
+    """Draw calls that rules are about, or are close to one; of either ABI."""
     names = [one.rule.mask.names for one in drawn]
     known = sorted(set().union(*(few for few in names if len(few) < 9)) | {"write", "getppid"})
-    number = 1000 if rng.random() < 0.05 else abi.numbers.get(rng.choice(known), 1000)
-    width = 2**abi.bits
-    return Call(1, 1, abi, number, tuple(_register(rng) % width for _ in range(6)))  # type: ignore[arg-type]
+    for _ in range(count):
+        abi = rng.choice((Abi.X86_64, Abi.X86_64, Abi.I386))
+        number = 1000 if rng.random() < 0.05 else abi.numbers.get(rng.choice(known), 1000)
+        width = 2**abi.bits
+        yield Call(1, 1, abi, number, tuple(_register(rng) % width for _ in range(6)))  # type: ignore[arg-type]
 
 
 def _register(rng: random.Random) -> int:

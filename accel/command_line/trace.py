@@ -144,7 +144,15 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     except RecordingError as error:
         say(str(error))
         lost += 1
-    return _status(tracer, interrupted, lost=lost)
+    return _status(tracer, interrupted, lost=lost + _untold(tracer))
+
+
+def _untold(tracer: Tracer) -> int:
+    """Tell how many calls came faster than they could be told, after saying so."""
+    untold = tracer.statistics().lost if tracer.plan.mechanism == "observe" else 0
+    if untold:
+        say(f"{untold} calls came faster than they could be told: select fewer, or count with -c")
+    return untold
 
 
 class Prepared(NamedTuple):
@@ -251,6 +259,8 @@ def _check(
         parser.error("-c prints a table, --json prints calls: use -C for both")
     if options.rules and options.exit_only:
         parser.error("--rules decides before calls: leave --exit-only out")
+    if options.mechanism == "observe" and (options.paths_of_fds or options.paths):
+        parser.error("-y and -P ask what a descriptor leads to in a stop, and observe has none")
     if options.string_limit < 0:
         parser.error("-s takes a number of bytes, 0 or more")
     if options.dump_filter and not command:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Answer, Decision
 from accel.records import Sink
+from accel.results import CallCounter
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 
 if TYPE_CHECKING:
     from accel.checks import Judgements
 
-__all__ = ["Observer", "Policy", "RecordObserver", "RuleNumber"]
+__all__ = [
+    "Loop",
+    "Mechanism",
+    "Observer",
+    "Policy",
+    "RecordObserver",
+    "RuleNumber",
+    "Supervising",
+]
 
 #: The position of a rule in its plan.
 RuleNumber = int
@@ -53,6 +63,22 @@ class Policy(Protocol):
         Those whose rule their number alone does not tell are left out.
         """
 
+    @property
+    def calls_observed(self) -> bool:
+        """Whether somebody observes calls, and does not only count them."""
+
+    def notify_answers(self) -> Mapping[tuple[Abi, int], Answer]:
+        """Map calls that come by notification to their answer, where no Python code needs to see.
+
+        Those whose rule their number alone does not tell are left out.
+        """
+
+    def notify_judgements(self) -> Judgements | None:
+        """Tell how the loop finds the rule of those that were left out; None: never."""
+
+    def watches(self, call: Call) -> bool:
+        """Tell whether a call that no rule decides on is a blind spot to report."""
+
     def decide(self, rule: RuleNumber, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop; tell how many handlers ran.
 
@@ -67,6 +93,69 @@ class Policy(Protocol):
 
     def returned(self, stop: SyscallExitStop) -> tuple[int | None, int]:
         """Show a result to its handlers; return the one to replace it with, and how many ran."""
+
+
+class Mechanism(Protocol):
+    """What a thread runs from the start of its tracees to their end, and a Tracer asks of it."""
+
+    @property
+    def status(self) -> int | None:
+        """How the command ended, as a status of wait(2); None while it runs."""
+
+    @property
+    def seen(self) -> int:
+        """How many threads were ever traced."""
+
+    @property
+    def lost(self) -> int:
+        """How many calls nobody could be told of."""
+
+    def started(self) -> None:
+        """Take note that the command runs; in the host's thread that started it."""
+
+    def run(self) -> None:
+        """Go on until no tracee is left; whatever it raises, the next time all will end."""
+
+    def end(self) -> None:
+        """Kill every tracee, or let those go that were attached to; in the tracing thread."""
+
+    def abandon(self) -> None:
+        """End without another word to anybody."""
+
+    def close(self) -> None:
+        """Hand over what was recorded; nothing is traced any more."""
+
+    def stops_by_kind(self) -> Counter[str]:
+        """Count all kernel stops so far; from any thread."""
+
+    def counters(self) -> Mapping[tuple[Abi, int], CallCounter]:
+        """Sum up every call so far; from any thread."""
+
+
+class Loop(Mechanism, Protocol):
+    """One that waits by wait(2)."""
+
+    def step(self) -> None:
+        """Go on with what ``run`` did not know of; raise ChildProcessError if there is nothing."""
+
+    def add_bell(self, pid: int, ring: Callable[[], None]) -> None:
+        """Call ``ring`` when the child ``pid`` ends: how another thread interrupts the wait."""
+
+    def remove_bell(self, pid: int) -> None:
+        """Forget a bell that its owner takes down."""
+
+
+@runtime_checkable
+class Supervising(Protocol):
+    """A mechanism that answers user notifications, in threads of its own."""
+
+    @property
+    def notifications(self) -> int:
+        """How many there were so far; from any thread."""
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether the caller is one of these threads, which run handlers."""
 
 
 class Observer(Protocol):

@@ -48,6 +48,8 @@ class Recorder:
         self.wants_all = any(not isinstance(sink, RecordObserver) for sink in self._sinks)
         #: Strings of calls that have begun, until these have ended: by tid and time of entry.
         self._known: dict[tuple[int, int], Mapping[int, bytes]] = {}
+        #: {tid: the time of entry of its call among those}.
+        self._under_way: dict[int, int] = {}
         #: What stands behind the marks in the ring.
         self._stops: deque[Stop] = deque()
         #: Held while sinks are at work; and whether the tracing thread waits for it.
@@ -89,9 +91,14 @@ class Recorder:
             for piece in self.ring.pieces():
                 for records, stop in self._parts(piece):
                     if len(records):
-                        self._deliver(records)
+                        self._deliver(records, self.ring.strings.bytes)
                     if stop is not None:
                         self._tell(stop)
+
+    def deliver(self, records: memoryview, strings: memoryview) -> None:
+        """Hand records to the sinks that were never in the ring, with the strings they point to."""
+        with self._locked():
+            self._deliver(records, strings)
 
     def tell_later(self, stop: Stop) -> None:
         """Let the sinks that are observers hear of a stop that is no call's, in its order."""
@@ -135,8 +142,7 @@ class Recorder:
             if isinstance(sink, RecordObserver):
                 self._guard(sink, partial(sink, stop))
 
-    def _deliver(self, piece: memoryview) -> None:
-        strings = self.ring.strings.bytes
+    def _deliver(self, piece: memoryview, strings: memoryview) -> None:
         words = piece.cast("Q")
         flags = words[FLAGS::RECORD_WORDS].tolist()
         begun = [index for index, flag in enumerate(flags) if flag & ENTERED]
@@ -150,9 +156,18 @@ class Recorder:
             if len(batch):
                 self._write(sink, batch)
         if self._known:
-            for index, flag in enumerate(flags):
-                if flag & CAPTURED and not flag & ENTERED:
-                    self._known.pop(_key(words, index), None)
+            self._forget(words, flags)
+
+    def _forget(self, words: memoryview, flags: list[int]) -> None:
+        """Forget strings of calls that have ended, or whose end was lost: others have begun."""
+        for index, flag in enumerate(flags):
+            if flag & CAPTURED:
+                tid, entered_ns = _key(words, index)
+                former = self._under_way.pop(tid, None)
+                if former is not None:
+                    self._known.pop((tid, former), None)
+                if flag & ENTERED:
+                    self._under_way[tid] = entered_ns
 
     def _write(self, sink: Sink, batch: Batch) -> None:
         if not isinstance(sink, RecordObserver):

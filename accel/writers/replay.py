@@ -10,7 +10,7 @@ from accel.abi import Abi
 from accel.decoding.captures import captured_arguments
 from accel.records import ALONE, BY_PYTHON, ENTERED, INJECTED, RETURNED, Batch, Record
 from accel.roles import Role
-from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
+from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
 
 __all__ = ["Replay"]
 
@@ -38,6 +38,10 @@ class Replay:
 
     def __call__(self, stop: Stop, /) -> None:
         """Tell of a stop that is no record: as an observer does."""
+        if isinstance(stop, EventStop) and stop.event == "superseded":
+            # A thread executed and took the leader's tid: its execve returns under that.
+            for former in self._begun.keys() & {stop.message}:
+                self._begun[stop.tid] = self._begun.pop(former)
         self._observer(stop)
 
     def takes_records_of(self, abi: Abi, name: str, /) -> bool:

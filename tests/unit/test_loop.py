@@ -381,7 +381,7 @@ def test_without_numba_the_twin_stays(monkeypatch: pytest.MonkeyPatch, tmp_path:
     """Nothing is said; whoever insists on numba is told what to install."""
     monkeypatch.setitem(sys.modules, "accel._loop", None)
     monkeypatch.delattr("accel._loop", raising=False)
-    monkeypatch.setattr(loop_choice, "_compiled", loop_choice._Compiled())
+    monkeypatch.setattr(loop_choice, "_compiled", loop_choice.Compiled())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("ACCEL_LOOP", "auto")
     choice = LoopChoice(worth_compiling=1)

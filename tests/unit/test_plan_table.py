@@ -140,7 +140,7 @@ def test_the_table_and_json_say_the_same() -> None:
             {
                 "rule": "!read", "decision": "observe", "tier": "loop",
                 "mechanism": "seccomp-trace", "stops": 1, "least_stops": 1,
-                "why": "its arguments are observed",
+                "notifications": 0, "why": "its arguments are observed",
             }
         ],
         "notes": [],

@@ -101,3 +101,17 @@ def test_what_is_no_ring_is_refused() -> None:
     """And nothing stays mapped."""
     with pytest.raises(OSError, match="Bad file descriptor"):
         Ring(1 << 20, mmap.PAGESIZE)
+
+
+def test_a_copy_has_all_that_is_complete_with_its_headers(pair) -> None:
+    """Across the end of the ring, too; what is being written stays."""
+    fake, ring = pair
+    whole = b"".join(struct.pack("=II16s", 16, 0, bytes([at] * 16)) for at in range(3))
+    for turn in range(2 * FakeRing.SIZE // len(whole)):
+        for at in range(3):
+            fake.write(bytes([at] * 16))
+        assert ring.copy() == whole, turn
+    fake.write(b"complete")
+    fake.write(b"not yet!", 1 << 31)
+    assert ring.copy() == struct.pack("=II8s", 8, 0, b"complete")
+    assert ring.copy() == b""
