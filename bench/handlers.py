@@ -48,11 +48,6 @@ class Tier:
     is_observed: bool = False
     mechanism: str = "seccomp-trace"
 
-    @property
-    def is_cheap(self) -> bool:
-        """Whether the program does not wait for anybody."""
-        return not (self.takes.stops or self.takes.notifications)
-
 
 def run(name: str, settings: Settings) -> Comparison:
     """Compare the cost of one call under each tier; raise Missing without a C compiler."""
@@ -63,7 +58,7 @@ def run(name: str, settings: Settings) -> Comparison:
         contestants += [
             Contestant(
                 placed(one.name, one.mechanism, one.configure, _CALL if one.is_observed else None),
-                many if one.is_cheap else few,
+                few if one.takes.is_seen else many,
                 takes=one.takes,
                 answers=one.answers,
             )
