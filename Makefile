@@ -14,7 +14,7 @@ APT     := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq
 DEBIAN_PYTHON := $(shell /usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' \
                          2>/dev/null || echo 3.11)
 # Programs that nobody here wrote, to be traced; and strace, to compare with.
-TEST_PACKAGES := strace gcc gcc-multilib libc6-dev git make tar sqlite3 perl findutils \
+TEST_PACKAGES := strace gdb gcc gcc-multilib libc6-dev git make tar sqlite3 perl findutils \
                  busybox-static python3 libpython$(DEBIAN_PYTHON)-testsuite procps util-linux \
                  python3-bpfcc linux-headers-amd64 bubblewrap
 

@@ -15,13 +15,23 @@ from accel.decision import Decision
 from accel.errors import SetupError
 from bpf.value import frozen
 
-__all__ = ["MECHANISMS", "Capabilities", "MechanismName", "capabilities", "check_decision"]
+__all__ = [
+    "MECHANISMS",
+    "Capabilities",
+    "MechanismName",
+    "RuleMechanism",
+    "capabilities",
+    "check_decision",
+    "check_wanted",
+]
 
-#: ``auto`` is seccomp-trace together with exit-event; in a running process, whichever suffices.
-#: exit-event takes perf events where it can, and an eBPF program otherwise.
+#: ``auto`` is seccomp-trace together with exit-event, and with user-notify for what that alone can
+#: do; in a running process, whichever suffices. exit-event takes perf events where it can, and an
+#: eBPF program otherwise.
 MechanismName: TypeAlias = Literal[
     "auto",
     "seccomp-trace",
+    "user-notify",
     "ptrace-syscall",
     "sysemu",
     "exit-event",
@@ -30,6 +40,11 @@ MechanismName: TypeAlias = Literal[
     "observe",
 ]
 
+#: What one rule can ask for, where the others have another.
+RuleMechanism: TypeAlias = Literal["seccomp-trace", "user-notify"]
+
+#: Mechanisms by which a tracee gets a descriptor.
+_INJECTING: Final = ("auto", "user-notify")
 _BOTH: Final = (Abi.X86_64, Abi.I386)
 
 
@@ -46,6 +61,8 @@ class Capabilities:
     abis: tuple[Abi, ...] = _BOTH
     #: What it needs beyond the right to trace.
     privilege: str = "none"
+    #: {combination: the user notifications that it takes}; those that are missing take none.
+    notifications: Mapping[int, int] = MappingProxyType({})
 
 
 def _stops(**of: int) -> Mapping[int, int]:
@@ -62,6 +79,10 @@ MECHANISMS: Final[Mapping[str, Capabilities]] = MappingProxyType({
     one.mechanism: one
     for one in (
         Capabilities("seccomp-trace", _stops(c0=2, c1=1, c2=2, c3=1, c4=2, c5=0, c6=1, c7=0)),
+        Capabilities(
+            "user-notify", _stops(c1=0, c3=0, c5=0, c7=0), notifications=_stops(c1=1, c3=1),
+            privilege="Linux 5.6, and no other listener in its filters",
+        ),
         Capabilities(
             "exit-event:perf", _stops(c4=1, c5=0), attaches=True, privilege=_PERF
         ),
@@ -101,10 +122,36 @@ def capabilities(mechanism: str) -> Capabilities:
 
 def check_decision(mechanism: str, decision: Decision) -> None:
     """Raise SetupError for a decision that a mechanism does not offer; name those that do."""
+    if decision.injected is not None and mechanism not in _INJECTING:
+        raise SetupError(
+            f"mechanism {mechanism} cannot give a tracee a descriptor",
+            hint="use mechanism user-notify, or auto",
+        )
+    if mechanism == "user-notify" and not decision.is_plain:
+        raise SetupError(
+            f"mechanism user-notify has no stop to send a signal at, or to stay in: {decision}",
+            hint="use mechanism seccomp-trace, or auto",
+        )
     offered = capabilities(mechanism).stops
     if decision.combination not in offered:
         others = [name for name, one in MECHANISMS.items() if decision.combination in one.stops]
         raise SetupError(
             f"mechanism {mechanism} does not offer {decision} (combination {decision.combination})",
             hint=f"use mechanism {' or '.join(others)}, or auto",
+        )
+
+
+def check_wanted(mechanism: str, wanted: str) -> None:
+    """Raise SetupError if a rule cannot have a mechanism of its own, under that of the run."""
+    if not wanted or wanted == mechanism:
+        return
+    known = get_args(RuleMechanism)
+    if wanted not in known:
+        raise SetupError(
+            f"a rule cannot ask for mechanism {wanted!r}", hint=f"use {' or '.join(known)}"
+        )
+    if mechanism != "auto":
+        raise SetupError(
+            f"a rule asks for {wanted}, and the Tracer for {mechanism}: only auto mixes them",
+            hint="leave mechanism out where the Tracer is made",
         )

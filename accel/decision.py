@@ -6,11 +6,28 @@ import errno as _errno
 
 from bpf.value import frozen, replace
 
-__all__ = ["Answer", "Decision"]
+__all__ = ["Answer", "Decision", "Injected"]
 
 _MAX_ERRNO = 4095
 #: <asm/signal.h>: _NSIG.
 _LAST_SIGNAL = 64
+#: So much of what is injected is written out.
+_SHOWN_BYTES = 16
+
+
+@frozen
+class Injected:
+    """What a call returns that does not run: a new descriptor of the tracee's."""
+
+    #: A descriptor of this process, or what an anonymous file is to hold.
+    source: int | bytes
+    cloexec: bool = False
+
+    def __str__(self) -> str:
+        option = ", cloexec=True" if self.cloexec else ""
+        if isinstance(self.source, int):
+            return f"inject_fd({self.source}{option})"
+        return f"inject_bytes({_shortened(self.source)}{option})"
 
 
 @frozen
@@ -31,6 +48,8 @@ class Decision:
     #: How long it stays in its stops, in nanoseconds: in that before the call, in that after it.
     entry_delay_ns: int = 0
     exit_delay_ns: int = 0
+    #: The descriptor that it gets as the call's result; only by notification.
+    injected: Injected | None = None
 
     @classmethod
     def inspect(cls) -> Decision:
@@ -84,6 +103,29 @@ class Decision:
         if not 0 <= errno <= _MAX_ERRNO:
             raise ValueError(f"an errno is a number from 0 to {_MAX_ERRNO}, not {errno}")
         return cls(start=False, call=False, exit=False, value=-errno)
+
+    @classmethod
+    def inject_fd(cls, descriptor: int, *, cloexec: bool = False) -> Decision:
+        """Do not run the call; it returns a copy of a descriptor of this process (3).
+
+        The copy is the tracee's, of the same open file; with ``cloexec`` it is closed at execve(2).
+        The descriptor must stay open until the last call has been answered so. Needs user-notify;
+        cost: one ioctl(2). If the tracee has too many descriptors, the call fails with EMFILE.
+        """
+        if descriptor < 0:
+            raise ValueError(f"a descriptor is a number, 0 or more, not {descriptor}")
+        injected = Injected(descriptor, cloexec)
+        return cls(start=True, call=False, exit=False, injected=injected)
+
+    @classmethod
+    def inject_bytes(cls, content: bytes, *, cloexec: bool = False) -> Decision:
+        """Do not run the call; it returns a descriptor of an anonymous file that holds ``content``.
+
+        Each call gets a file of its own, at its beginning, which can be read and mapped, not
+        written (memfd_create(2), sealed). Else as ``inject_fd``; cost: seven system calls.
+        """
+        injected = Injected(bytes(content), cloexec)
+        return cls(start=True, call=False, exit=False, injected=injected)
 
     def with_signal(self, signal: int) -> Decision:
         """Also send the tracee a signal before the call, as if the kernel did (SI_KERNEL).
@@ -147,6 +189,8 @@ class Decision:
 
     @property
     def _factory(self) -> str:
+        if self.injected is not None:
+            return str(self.injected)
         name = ("inspect", "resume", "skip", "skip", "exit_only", "allow", "emulate", "nullify")[
             self.combination
         ]
@@ -180,6 +224,10 @@ class Answer:
     is_recorded: bool = True
     entry: tuple[int, int] = (0, 0)
     exit: tuple[int, int] = (0, 0)
+
+
+def _shortened(content: bytes) -> str:
+    return repr(content) if len(content) <= _SHOWN_BYTES else f"{len(content)} bytes"
 
 
 def _error_name(number: int) -> str:

@@ -7,6 +7,7 @@ AccelError
 │   ├── FilterError        the mask does not fit in a seccomp filter
 │   ├── CommandError       the command cannot be executed (exit status 126 or 127)
 │   ├── PtraceUnavailable  not permitted, already traced, no such process
+│   ├── AuditUnavailable   the kernel's own count of stops cannot be had here
 │   └── UnsupportedKernel  a kernel feature is missing; probed, never guessed from a version
 ├── TraceeError            a ptrace request failed: ``operation`` and ``tid``
 │   ├── TraceeDied         ESRCH at a stop: the tracee was killed under the tracer
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 __all__ = [
     "AccelError",
+    "AuditUnavailable",
     "CommandError",
     "FaultError",
     "FilterError",
@@ -89,6 +91,10 @@ class CommandError(SetupError):
 
 class PtraceUnavailable(SetupError):
     """The kernel refuses to let this process trace that one."""
+
+
+class AuditUnavailable(SetupError):
+    """The kernel's own count of stops cannot be had here; the text says why."""
 
 
 class UnsupportedKernel(SetupError):

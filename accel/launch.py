@@ -27,6 +27,7 @@ Redirection = None | int | IO[bytes] | IO[str]
 
 _SYS_READ, _SYS_CLOSE, _SYS_DUP2, _SYS_EXECVE, _SYS_CHDIR = 0, 3, 33, 59, 80
 _SYS_RT_SIGPROCMASK, _SYS_FCNTL, _SYS_PRCTL, _SYS_SECCOMP, _SYS_CLOSE_RANGE = 14, 72, 157, 317, 436
+_PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_SET_MODE_FILTER = 1
 _CLOSE_RANGE_CLOEXEC = 4
@@ -116,11 +117,16 @@ class Prepared:
 
 
 @contextlib.contextmanager
-def prepare(command: Command, program: Program | None) -> Iterator[Prepared]:
+def prepare(
+    command: Command, program: Program | None, flags: int = 0, *, is_traced: bool = True
+) -> Iterator[Prepared]:
     """Make the steps that turn a new child into ``command`` under the filter ``program``.
 
     Descriptors are closed when the block is left. The child first waits for a byte on a pipe: when
-    the tracer dies before it has attached, the pipe ends and so does the child.
+    the tracer dies before it has attached, the pipe ends and so does the child. With ``flags``, of
+    seccomp(2), the filter has a listener, and the child comes to a ``spawn.MEETING`` where that is
+    its last call's result. A command that is not traced dies with the thread that starts it, in the
+    place of PTRACE_O_EXITKILL.
     """
     path = command.resolve()
     with contextlib.ExitStack() as stack:
@@ -144,8 +150,11 @@ def prepare(command: Command, program: Program | None) -> Iterator[Prepared]:
         blocked = memory.word(sum(1 << (number - 1) for number in command.signal_mask))
         steps.append(spawn.call("sigprocmask", _SYS_RT_SIGPROCMASK, _SIG_SETMASK, blocked, 0, 8))
         filter_memory = None if program is None else FilterMemory(program)
+        if not is_traced:
+            died = (_PR_SET_PDEATHSIG, signal.SIGKILL)
+            steps.append(spawn.call("death signal", _SYS_PRCTL, *died))
         if filter_memory is not None:
-            steps += _filter(filter_memory)
+            steps += _filter(filter_memory, flags)
         arguments = memory.strings(command.argv)
         variables = [name + b"=" + value for name, value in command.environment.items()]
         environment = memory.strings(variables)
@@ -201,8 +210,10 @@ def _close_ranges(pass_fds: Sequence[int]) -> list[spawn.Step]:
     ]
 
 
-def _filter(memory: FilterMemory) -> list[spawn.Step]:
-    steps = [spawn.call("seccomp", _SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, memory.address)]
+def _filter(memory: FilterMemory, flags: int) -> list[spawn.Step]:
+    steps = [spawn.call("seccomp", _SYS_SECCOMP, _SECCOMP_SET_MODE_FILTER, flags, memory.address)]
+    if flags:
+        steps.append(spawn.MEETING)
     if needs_no_new_privs():
         steps.insert(0, spawn.call("no_new_privs", _SYS_PRCTL, _PR_SET_NO_NEW_PRIVS, 1))
     return steps

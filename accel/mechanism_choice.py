@@ -1,4 +1,10 @@
-"""Which mechanism keeps which rule of a plan: what was asked for, where this host allows it."""
+"""Which mechanism keeps which rule of a plan: what was asked for, where this host allows it.
+
+Costs choose only between ways that tell the same. That leaves out ptrace-syscall for a command,
+even if it is to stop at every call: calls through the vsyscall page, those that a filter of the
+command's own answers, and children made with CLONE_UNTRACED are not seen alike. Nor is it cheaper
+there: its stops go to Python, and where those of a filter do, too, both cost the same.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +15,11 @@ import bpf
 from accel.capabilities import capabilities, check_decision
 from accel.decision import Decision
 from accel.errors import SetupError, UnsupportedKernel
-from accel.mask import SyscallMask
-from accel.plan import EXECUTING, Plan, Rule
+from accel.plan import Plan, Rule
 from bpf.value import frozen, replace
 
 if TYPE_CHECKING:
+    from accel.costs import CostTable
     from accel.mechanisms.exit_events import ExitEvents
 
 __all__ = ["Choice", "choose"]
@@ -29,11 +35,19 @@ class Choice:
     exit_events: ExitEvents | None = None
 
 
-def choose(draft: Plan, mechanism: str, *, attaches: bool) -> Choice:
+def choose(
+    draft: Plan,
+    mechanism: str,
+    *,
+    attaches: bool,
+    costs: Callable[[], CostTable] | None = None,
+) -> Choice:
     """Give every rule of a draft its mechanism.
 
     With ``auto``, exit_only() falls back to two stops where no exit event can be had, and a note
-    says so. Raise SetupError for a mechanism that cannot do what is asked for here.
+    says so, or where they cost less: see ``accel.exit_choice``. ``costs``, else this host's table,
+    is asked only where costs decide. Raise SetupError for a mechanism that cannot do what is asked
+    for here.
     """
     offered = capabilities(mechanism)
     if not (offered.attaches if attaches else offered.starts):
@@ -41,24 +55,37 @@ def choose(draft: Plan, mechanism: str, *, attaches: bool) -> Choice:
             f"{mechanism} cannot attach to a process that runs already",
             hint="use mechanism ptrace-syscall, exit-event, or auto",
         )
-    if mechanism.startswith("exit-event"):
-        return _exit_events_alone(draft, mechanism)
-    if mechanism == "observe":
-        from accel.observation import planned  # noqa: PLC0415 - few want it
-
-        return Choice(planned(draft))
     if mechanism != "auto":
-        for rule in draft.rules:
-            if rule.decision is not None:
-                check_decision(mechanism, rule.decision)
-        return Choice(replace(draft, mechanism=mechanism))
+        return _one(draft, mechanism)
+    if any(rule.wanted or _injects(rule) for rule in draft.rules):
+        from accel.mixed_plan import mixed  # noqa: PLC0415 - few want it
+
+        draft = mixed(draft, attaches=attaches)
     plan = replace(draft, mechanism="ptrace-syscall" if attaches else "seccomp-trace")
     if not any(rule.decision == _EXIT_ONLY for rule in draft.rules):
         return Choice(plan)
     if attaches and not all(map(_stops_at_exit_alone, draft.rules)):
         note = "not all calls are exit_only(): without a filter every call stops twice"
-        return Choice(replace(plan, notes=(note,)))
-    return _with_exit_events(plan, attaches=attaches)
+        return Choice(replace(plan, notes=(*plan.notes, note)))
+    return _with_exit_events(plan, attaches=attaches, costs=costs)
+
+
+def _one(draft: Plan, mechanism: str) -> Choice:
+    """Let one mechanism keep all rules."""
+    if mechanism.startswith("exit-event"):
+        return _exit_events_alone(draft, mechanism)
+    if mechanism == "user-notify":
+        from accel.mixed_plan import notified  # noqa: PLC0415 - few want it
+
+        return Choice(notified(draft))
+    if mechanism == "observe":
+        from accel.observation import planned  # noqa: PLC0415 - few want it
+
+        return Choice(planned(draft))
+    for rule in draft.rules:
+        if rule.decision is not None:
+            check_decision(mechanism, rule.decision)
+    return Choice(replace(draft, mechanism=mechanism))
 
 
 def _exit_events_alone(draft: Plan, mechanism: str) -> Choice:
@@ -84,34 +111,32 @@ def _exit_events_alone(draft: Plan, mechanism: str) -> Choice:
     return _armed(plan, (source,) if source else ("perf", "ebpf"))
 
 
-def _with_exit_events(plan: Plan, *, attaches: bool) -> Choice:
-    """Let the exit_only() rules stop by exit events, if there are any to be had."""
-    rules: list[Rule] = []
-    executing = SyscallMask.parse(",".join(EXECUTING))
-    looked_at = SyscallMask.none()
-    for rule in plan.rules:
-        looked_at |= rule.mask if rule.where.reads_memory else SyscallMask.none()
-        if rule.decision != _EXIT_ONLY or rule.mask & looked_at:
-            # What arguments point to is looked at before the call, or never.
-            rules.append(rule)
-            continue
-        rest = rule
-        if not attaches and rule.where.tells(0):
-            # Of an execve that succeeds nothing is left to tell at its exit but the result.
-            rest = replace(rule, mask=rule.mask - executing)
-            if rest != rule:
-                seen = rule.decision if rule.where.results else Decision.inspect()
-                rules.append(replace(rule, mask=rule.mask & executing, decision=seen))
-        if rest.mask:
-            rules.append(_by_event(rest))
-    armed = replace(
-        plan, rules=tuple(rules), mechanism="exit-event" if attaches else plan.mechanism
-    )
-    try:
-        return _armed(armed, ("perf", "ebpf"))
-    except UnsupportedKernel as error:
-        note = f"calls that are exit_only() stop twice, and the first is not told: {error}"
-        return Choice(replace(plan, notes=(note,)))
+def _with_exit_events(
+    plan: Plan, *, attaches: bool, costs: Callable[[], CostTable] | None
+) -> Choice:
+    """Let the exit_only() rules stop by exit events, if they are to be had and worth it."""
+    # Few plans have such rules.
+    from accel.costs import current  # noqa: PLC0415
+    from accel.exit_choice import candidates  # noqa: PLC0415
+
+    refusals: list[UnsupportedKernel] = []
+    for candidate in candidates(plan, attaches=attaches, costs=costs or current):
+        plan = candidate.plan
+        if not candidate.source:
+            break
+        try:
+            return _armed(plan, (candidate.source,))
+        except UnsupportedKernel as error:
+            refusals.append(error)
+    notes = [
+        f"calls that are exit_only() stop twice, and the first is not told: {error}"
+        for error in refusals[:1]
+    ]
+    return Choice(replace(plan, notes=(*plan.notes, *notes)))
+
+
+def _injects(rule: Rule) -> bool:
+    return rule.decision is not None and rule.decision.injected is not None
 
 
 def _stops_at_exit_alone(rule: Rule) -> bool:

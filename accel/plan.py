@@ -50,6 +50,9 @@ _NUMBERS_ALONE: Final = 2900
 _LIMIT: Final = 4096
 
 
+#: Mechanisms that install a filter.
+_FILTERING: Final = ("seccomp-trace", "user-notify")
+
 #: Why a rule is judged at a stop.
 _NO_ROOM: Final = f"the filter, of {_LIMIT} instructions, has no room for its conditions"
 _TOO_MANY: Final = f"its conditions have more than {MAX_ALTERNATIVES} alternatives, or exceptions"
@@ -85,10 +88,16 @@ class Rule:
     recorded: bool = False
     #: Whether its calls stop at their exit by an exit event, which needs no filter.
     by_event: bool = False
+    #: Whether its calls come by user notification, where they come at all.
+    by_notify: bool = False
+    #: The mechanism that its user asked for; empty: whichever suffices.
+    wanted: str = ""
     #: Why calls that it may match stop, to be judged there; empty if the filter judges them.
     judged: str = ""
     #: What the filter answers, where no decision says it: a profile kills, or has calls logged.
     enforced: bpf.Action | None = None
+    #: Why its stops are obtained as they are, where there was a choice.
+    chosen: str = ""
 
     @property
     def silent(self) -> Decision | None:
@@ -162,7 +171,17 @@ class Plan:
     @property
     def has_filter(self) -> bool:
         """Whether a filter is installed, which answers what it can."""
-        return self.mechanism == "seccomp-trace"
+        return self.mechanism in _FILTERING
+
+    @property
+    def notifies(self) -> bool:
+        """Whether some of its calls come by user notification, so that there is a listener."""
+        return self.mechanism == "user-notify" or any(rule.by_notify for rule in self.rules)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether calls come by stops and by notifications."""
+        return self.notifies and self.mechanism != "user-notify"
 
     def untraced(self) -> Plan:
         """Leave out accel's own stops: a plan for who installs its filter without accel."""
@@ -219,7 +238,7 @@ class Plan:
         self.check()
         if len(self.rules) > _WATCHED - _FIRST_RULE:
             raise FilterError(f"{len(self.rules)} rules", hint="the filter has names for 21,502")
-        foreign = self.foreign or bpf.Action.trace(_UNKNOWN_ABI)
+        foreign = self.foreign or self._seen(_UNKNOWN_ABI)
         try:
             return bpf.compile(
                 {arch: list(self._filter_rules(abi)) for abi, arch in _ABIS.items()},
@@ -240,7 +259,14 @@ class Plan:
     def _action(self, index: int, *, is_exact: bool = True) -> bpf.Action:
         """Choose what the filter returns where it finds a rule, or that the rule may match."""
         action = self.rules[index].action if is_exact else None
+        if self.rules[index].by_notify:
+            return action or bpf.Action.notify()
         return action or bpf.Action.trace(self.ret_data_of(index))
+
+    def _seen(self, ret_data: int) -> bpf.Action:
+        """Choose what the filter returns for what accel has to see by itself."""
+        is_traced = self.mechanism != "user-notify"
+        return bpf.Action.trace(ret_data) if is_traced else bpf.Action.notify()
 
     def _default(self) -> bpf.Action:
         """Choose what unknown numbers get: ``all`` and complements select those, too."""
@@ -251,7 +277,7 @@ class Plan:
 
     def _always_stopping(self, abi: Abi) -> Iterator[bpf.Rule]:
         """Write what comes before all rules, as it must stop even if they let it run."""
-        if self.is_traced:
+        if self.is_traced and self.mechanism != "user-notify":
             # Of clone3 the flags are in memory.
             yield bpf.Rule(abi.numbers["clone"], bpf.Action.trace(_WATCHED), (_CLONE_UNTRACED,))
         for number in sorted(self.always.numbers(abi)):
@@ -278,7 +304,7 @@ class Plan:
                 yield from (bpf.Rule(number, action) for number in sorted(numbers))
         watched = self.watched.numbers(abi) - decided
         for number in sorted(watched):
-            yield bpf.Rule(number, bpf.Action.trace(_WATCHED))
+            yield bpf.Rule(number, self._seen(_WATCHED))
         if default != bpf.Action.allow():
             for number in sorted((unnamed | set(abi.names)) - decided - watched):
                 yield bpf.Rule(number, bpf.Action.allow())

@@ -78,6 +78,8 @@ def _rules_of(plan: Plan, abi: Abi, number: int) -> Iterator[str]:
 def _answer(plan: Plan, program: bpf.Program, pc: int) -> str:
     """Say whose answer a return is, if it is a stop."""
     action = program[pc].action
+    if action == bpf.Action.notify():
+        return "a notification"
     if action is None or action != bpf.Action.trace(action.data):
         return ""
     rule = plan.rule_of(action.data)

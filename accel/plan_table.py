@@ -30,6 +30,8 @@ class Row:
     mechanism: str
     #: Kernel stops for each call, at least and at most: a handler may want to see a result, or not.
     stops: tuple[int, int]
+    #: User notifications for each call.
+    notifications: int
     #: Why no lower tier answers; "" if there is none.
     why: str
 
@@ -43,8 +45,7 @@ def table(plan: Plan) -> str:
     """Draw the rows, and what could not be had as it was asked for."""
     cells = [_HEAD]
     cells += [
-        (row.rule, row.decision, row.tier, row.mechanism, _range(row.stops), row.why)
-        for row in rows(plan)
+        (row.rule, row.decision, row.tier, row.mechanism, _cost(row), row.why) for row in rows(plan)
     ]
     widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
     lines = [
@@ -64,6 +65,7 @@ def as_json(plan: Plan) -> str:
             "mechanism": row.mechanism,
             "stops": row.stops[1],
             "least_stops": row.stops[0],
+            "notifications": row.notifications,
             "why": row.why,
         }
         for row in rows(plan, widest=None)
@@ -71,8 +73,11 @@ def as_json(plan: Plan) -> str:
     return json.dumps({"schema": _SCHEMA, "rules": described, "notes": list(plan.notes)}, indent=1)
 
 
-def _range(stops: tuple[int, int]) -> str:
-    least, most = stops
+def _cost(row: Row) -> str:
+    """Write what a call takes: kernel stops, or a notification and no stop."""
+    if row.notifications:
+        return f"0, {row.notifications} notification"
+    least, most = row.stops
     if least == most:
         return str(least)
     return f"{least} or {most}" if most == least + 1 else f"{least} to {most}"
@@ -95,20 +100,29 @@ class _Planned:
         decision = "handler" if rule.handler is not None else str(_answer(rule))
         text = rule_text(rule, widest)
         if plan.has_filter and rule.action is not None and not rule.by_event:
-            return Row(text, decision, "kernel", "filter", (0, 0), "")
+            return Row(text, decision, "kernel", "filter", (0, 0), 0, "")
         if plan.mechanism == "observe":
-            return Row(text, decision, "kernel", "observe", (0, 0), "")
+            return Row(text, decision, "kernel", "observe", (0, 0), 0, "")
         return Row(
             text,
             decision,
             "handler" if self._python else "loop",
-            plan.exit_event if rule.by_event else plan.mechanism,
+            self._mechanism,
             self._stops(),
+            int(rule.by_notify),
             "; ".join(filter(None, (self._why_not_kernel(), self._python))),
         )
 
+    @property
+    def _mechanism(self) -> str:
+        if self._rule.by_notify:
+            return "user-notify"
+        return self._plan.exit_event if self._rule.by_event else self._plan.mechanism
+
     def _stops(self) -> tuple[int, int]:
         rule = self._rule
+        if rule.by_notify:
+            return 0, 0
         if rule.by_event:
             return 1, 1
         stops = capabilities(self._plan.mechanism).stops
@@ -133,9 +147,11 @@ class _Planned:
             name = str(decision).partition("(")[0]
             if rule.by_event and rule.where.all and self._plan.exit_event == "exit-event:perf":
                 return f"{name}() needs an exit-stop; perf events do not compare arguments"
-            return f"{name}() needs a{' stop' if name == 'emulate' else 'n exit-stop'}"
+            why = f"{name}() needs a{' stop' if name == 'emulate' else 'n exit-stop'}"
+            return f"{why}; {rule.chosen}" if rule.chosen else why
         if decision is not None and not decision.call and decision.constant_errno is None:
-            return "the value is not from -4095 to 0"
+            injects = decision.injected is not None
+            return "no filter has files" if injects else "the value is not from -4095 to 0"
         return f"its arguments{' and results' * self._some_inspected} are observed"
 
 

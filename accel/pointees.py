@@ -1,8 +1,9 @@
 """Conditions on tracee memory: ``path.within("/srv")``, ``sockaddr.port == 443``.
 
-They are judged at the stop before the call, by the tracer: no filter can read memory. Another
-thread of the tracee, or of whoever shares that memory, can change it before the kernel reads it.
-So they are sound where a call is skipped, and a race where it runs: see ``MemoryCondition``.
+They are judged at the stop before the call, by the tracer's loop (``checks``): no filter can read
+memory. Another thread of the tracee, or of whoever shares that memory, can change it before the
+kernel reads it. So they are sound where a call is skipped, and a race where it runs: see
+``MemoryCondition``.
 
 Memory that cannot be read, and an address that has no such field, fulfil no condition, so that
 ``~`` of it, and ``!=``, hold. Where calls are refused, name what is allowed: fail() goes ``where=
@@ -23,7 +24,15 @@ from accel.expressions import Expression, Facts, MemoryCondition, Not, Spelled
 from accel.roles import Role, signature
 from bpf.value import frozen
 
-__all__ = ["Look", "PathCondition", "SockaddrCondition", "path", "sockaddr"]
+__all__ = [
+    "Look",
+    "PathCondition",
+    "SockaddrCondition",
+    "path",
+    "path_position",
+    "sockaddr",
+    "sockaddr_length",
+]
 
 #: <linux/limits.h>; the NUL is among them.
 _PATH_MAX: Final = 4096
@@ -69,7 +78,7 @@ class PathCondition(MemoryCondition):
         """Read the path and compare; None where there is no memory to read."""
         if facts.call is None or facts.memory is None:
             return None
-        at = _path_position(facts.call.abi, facts.call.number, self.which)
+        at = path_position(facts.call.abi, facts.call.number, self.which)
         found = _path_at(facts.memory, facts.call.arguments[at])
         if found is None:
             return False
@@ -79,7 +88,7 @@ class PathCondition(MemoryCondition):
 
     def check(self, abi: Abi, number: int) -> None:
         """Raise MaskError if the call has no such path."""
-        _path_position(abi, number, self.which)
+        path_position(abi, number, self.which)
 
     @property
     def is_call(self) -> bool:
@@ -158,7 +167,7 @@ class SockaddrCondition(MemoryCondition):
 
     def check(self, abi: Abi, number: int) -> None:
         """Raise MaskError if the call takes no socket address."""
-        _sockaddr_position(abi, number)
+        sockaddr_length(abi, number)
 
     def __str__(self) -> str:
         return f"sockaddr.{self.field} {self.operator} {self.value}"
@@ -197,7 +206,8 @@ sockaddr: Final = _Sockaddr()
 # ------------------------------------------------------------------------------- looking at memory
 
 
-def _path_position(abi: Abi, number: int, which: int | str) -> int:
+def path_position(abi: Abi, number: int, which: int | str) -> int:
+    """Find the argument that is one of a call's paths; raise MaskError if there is none."""
     name = abi.call_name(number)
     arguments = signature(abi, name)
     paths = [at for at, one in enumerate(arguments) if one.role is Role.PATH]
@@ -247,18 +257,21 @@ def _bytes_of(text: object) -> bytes:
     return os.fsencode(text)
 
 
-def _sockaddr_position(abi: Abi, number: int) -> int:
+def sockaddr_length(abi: Abi, number: int) -> tuple[int, int | None]:
+    """Find the argument that is a call's socket address, and the one that counts its bytes.
+
+    Raise MaskError if the call takes no address.
+    """
     name = abi.call_name(number)
     for at, argument in enumerate(signature(abi, name)):
         if argument.role is Role.SOCKADDR_IN:
-            return at
+            return at, argument.length
     raise MaskError(f"{name} takes no socket address", hint="bind, connect and sendto do")
 
 
 def _address_of(call: Call, memory: Memory) -> bytes:
     """Read the first four bytes of the address, or fewer if it is shorter."""
-    at = _sockaddr_position(call.abi, call.number)
-    length = signature(call.abi, call.name)[at].length
+    at, length = sockaddr_length(call.abi, call.number)
     size = 4 if length is None else call.arguments[length] & 0xFFFF_FFFF
     return memory.read(call.arguments[at], min(size, 4))
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Answer, Decision
-from accel.errors import AccelError, HandlerError
+from accel.errors import AccelError, HandlerError, TraceeDied
 from accel.mask import SyscallMask
 from accel.plan import Compiled, Plan, Rule
 from accel.pointees import Look
 from accel.stops import SyscallEntryStop, SyscallExitStop
 from bpf.value import frozen
+
+if TYPE_CHECKING:
+    from accel.checks import Judgements
 
 __all__ = ["ExitHandler", "ExitRule", "HandlerPolicy"]
 
@@ -44,6 +47,7 @@ class HandlerPolicy:
         *,
         exits_observed: bool = False,
         calls_observed: bool = True,
+        is_recorded: bool = False,
     ) -> None:
         self.plan = plan
         self.exit_rules = exit_rules
@@ -51,12 +55,13 @@ class HandlerPolicy:
         self.exits_observed = exits_observed
         #: Whether somebody observes calls at all, and not only counts them.
         self.calls_observed = calls_observed
+        self._is_recorded = is_recorded
         self.handler_calls = 0
         #: Rules that a call only may fall under when it stops; every stop asks.
         self._unsettled = frozenset(
             index for index, rule in enumerate(plan.rules) if rule.judged or rule.where.reads_memory
         )
-        self._has_filter = plan.mechanism == "seccomp-trace"
+        self._has_filter = plan.has_filter
         self._found: dict[tuple[Abi, int], Sequence[ExitRule]] = {}
         #: Find the rule that the filter named; without another frame, as every stop asks.
         self.rule_of = plan.rule_of
@@ -77,14 +82,47 @@ class HandlerPolicy:
 
     def loop_answers(self) -> dict[int, Answer]:
         """Map RET_DATA to the answer to the calls of a rule that no Python code looks at."""
+        return self._answers(by_notify=False)
+
+    def _answers(self, *, by_notify: bool) -> dict[int, Answer]:
         answers: dict[int, Answer] = {}
         decided = SyscallMask.none()
         for index, rule in enumerate(self.plan.rules):
-            answer = self._loop_answer(index, rule, rule.mask - decided)
+            answer = None
+            if rule.by_notify == by_notify:
+                answer = self._loop_answer(index, rule, rule.mask - decided)
             if answer is not None:
                 answers[self.plan.ret_data_of(index)] = answer
             if not rule.where.all:
                 decided |= rule.mask
+        return answers
+
+    def judgements(self) -> Judgements | None:
+        """Tell how the loop finds the rule of a call that ``settle`` is asked about; None: never.
+
+        To the calls of rules that need no stop of their own it does what the filter would have.
+        """
+        if not self._unsettled or not self._has_filter:
+            return None
+        from accel.judgements import judgements  # noqa: PLC0415 - few need them
+
+        return judgements(self.plan, self._unsettled, self._judged_answers(by_notify=False))
+
+    def notify_judgements(self) -> Judgements | None:
+        """Tell how the loop finds the rule of a call that comes by notification; None: never."""
+        if not any(rule.by_notify for rule in self.plan.rules):
+            return None
+        if not any(rule.where.all for rule in self.plan.rules):
+            return None
+        from accel.judgements import judgements_of_notified  # noqa: PLC0415 - few need them
+
+        return judgements_of_notified(self.plan, self._judged_answers(by_notify=True))
+
+    def _judged_answers(self, *, by_notify: bool) -> dict[int, Answer]:
+        answers = self._answers(by_notify=by_notify)
+        for index, rule in enumerate(self.plan.rules):
+            if rule.silent is not None:
+                answers[self.plan.ret_data_of(index)] = _unheard(rule.silent, index)
         return answers
 
     def reasons_for_python(self) -> tuple[str, ...]:
@@ -102,25 +140,30 @@ class HandlerPolicy:
     def _needs_python(self, rule: Rule, mask: SyscallMask) -> str:
         """Say why Python answers the calls of ``mask`` under a rule; "" if the loop can."""
         exits = [one for one in self.exit_rules if mask & one.mask]
-        if rule.judged or rule.where.reads_memory:
+        is_judged = bool(rule.judged or rule.where.reads_memory)
+        if is_judged and not self._has_filter:
             reason = "Python judges its conditions"
-        elif rule.decision is not None and not rule.decision.start and not rule.by_event:
-            reason = "Python hides its entry" if rule.decision.call else "Python answers it"
-        elif rule.decision is not None and not rule.decision.is_plain:
-            reason = "Python signals, or delays"
+        elif is_judged and rule.silent is not None:
+            reason = ""  # What the filter would do, if it could tell that the rule matches.
+        elif rule.decision is not None and (does := _done_by_python(rule.decision, rule)):
+            reason = does
         elif rule.handler is not None and rule.compiled is None:
             reason = "its handler is not compiled (jit=True)"
         elif any(one.compiled is None for one in exits):
             reason = "its results go to a handler that is not compiled (jit=True)"
         elif len(exits) > 1 or any(mask - one.mask for one in exits):
             reason = "no single function sees all its results"
-        elif self.calls_observed and not rule.recorded:
+        elif self._looks_at(rule):
             reason = "Python looks at its stops"
         elif rule.by_event and rule.where.all:
             reason = "Python compares its arguments"
         else:
             reason = ""
         return reason
+
+    def _looks_at(self, rule: Rule) -> bool:
+        """Tell whether each call of a rule is shown to Python, which writes records itself."""
+        return (self.calls_observed and not rule.recorded) or (rule.by_notify and self._is_recorded)
 
     def _loop_answer(self, index: int, rule: Rule, mask: SyscallMask) -> Answer | None:
         """Make the loop's answer to the calls of ``mask`` under a rule; None if it has none."""
@@ -157,29 +200,54 @@ class HandlerPolicy:
             seen |= rule.mask
         return found
 
+    def notify_answers(self) -> dict[tuple[Abi, int], Answer]:
+        """Map calls that come by notification, under one rule alone, to its answer."""
+        found: dict[tuple[Abi, int], Answer] = {}
+        seen = SyscallMask.none()
+        for index, rule in enumerate(self.plan.rules):
+            if rule.by_notify and not rule.where.all:
+                answer = self._loop_answer(index, rule, rule.mask - seen)
+                if answer is not None:
+                    found |= dict.fromkeys(rule.mask - seen, answer)
+            seen |= rule.mask
+        return found
+
+    def watches(self, call: Call) -> bool:
+        """Tell whether a call that no rule decides on is a blind spot to report."""
+        return call in self.plan.watched
+
     def decide(self, number: int, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop; return the decision and how many handlers ran."""
         rule = self.plan.rules[number]
         if self._has_filter and rule.silent is not None:
             return rule.silent, 0  # It stopped for another rule, or for what it is.
         if rule.handler is None:
-            return rule.decision or self._default(stop, observed=rule.observed), 0
+            return rule.decision or self._default(stop, rule), 0
         self.handler_calls += 1
         try:
             decision = rule.handler(stop)
+        except TraceeDied:
+            raise  # It was killed while its memory was read: nobody waits for an answer.
         except Exception as error:
             raise HandlerError(f"the handler of {stop.name} raised {error!r}") from error
         if decision is None:
-            return self._default(stop, observed=rule.observed), 1
+            return self._default(stop, rule), 1
         if not isinstance(decision, Decision):
             raise HandlerError(
                 f"the handler of {stop.name} returned {decision!r}: return a Decision, or None"
             )
+        if decision.injected is not None and not rule.by_notify:
+            raise HandlerError(
+                f"the handler of {stop.name} returned {decision}, and was called at a stop:"
+                ' register it with mechanism="user-notify"'
+            )
         return decision if decision.start else _at_a_stop(decision, stop), 1
 
-    def _default(self, stop: SyscallEntryStop, *, observed: bool) -> Decision:
+    def _default(self, stop: SyscallEntryStop, rule: Rule) -> Decision:
         """Choose what a call gets that nobody decides on: an exit-stop only if it is wanted."""
-        wanted = (observed and self.exits_observed) or bool(self._exits_of(stop.call))
+        if rule.by_notify:
+            return Decision.resume()
+        wanted = (rule.observed and self.exits_observed) or bool(self._exits_of(stop.call))
         return self._wanted(wanted)
 
     def _exits_of(self, call: Call) -> Sequence[ExitRule]:
@@ -214,6 +282,21 @@ class HandlerPolicy:
                 )
             changed = changed if answer is None else answer
         return changed, ran
+
+
+def _done_by_python(decision: Decision, rule: Rule) -> str:
+    """Say what of a decision no loop does; "" if there is nothing."""
+    if not decision.start and not rule.by_event:
+        return "Python hides its entry" if decision.call else "Python answers it"
+    if not decision.is_plain:
+        return "Python signals, or delays"
+    return "Python makes a copy of the descriptor" if decision.injected is not None else ""
+
+
+def _unheard(silent: Decision, rule: int) -> Answer:
+    """Make the loop's answer to a call that nobody is to hear of."""
+    decision = Decision.resume() if silent.call else Decision.skip(silent.value or 0)
+    return Answer(decision, rule, is_recorded=False)
 
 
 def _at_a_stop(decision: Decision, stop: SyscallEntryStop) -> Decision:

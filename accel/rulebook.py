@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 import bpf
 from accel.abi import Abi
 from accel.arguments import AnyCondition, Conditions
-from accel.capabilities import check_decision
+from accel.capabilities import check_decision, check_wanted
 from accel.decision import Decision
 from accel.errors import MaskError, SetupError
 from accel.mask import SyscallMask
@@ -82,8 +82,9 @@ class RuleBook:
         decision: Decision | None = None,
         handler: EntryHandler | None = None,
         compiled: Compiled | None = None,
+        wanted: str = "",
     ) -> None:
-        """Add a rule.
+        """Add a rule; ``wanted`` is the mechanism that its user asks for.
 
         Raise MaskError if its conditions do not fit its calls, SetupError for what the mechanism
         does not offer.
@@ -92,8 +93,9 @@ class RuleBook:
         selected = mask_of(mask)
         conditions = Conditions.of(where)
         check(conditions, selected)
+        check_wanted(self.mechanism, wanted)
         if decision is not None:
-            check_decision(self.mechanism, decision)
+            check_decision(wanted or self.mechanism, decision)
         elif self.mechanism.startswith("exit-event"):
             raise SetupError(
                 "exit-event has no stop before a call", hint="use on_exit, or mechanism auto"
@@ -106,7 +108,8 @@ class RuleBook:
                 hint="such a condition goes with Decision.exit_only()",
             )
         for part, observed in self._by_observed(selected):
-            self._rules.append(Rule(part, decision, handler, conditions, observed, compiled))
+            rule = Rule(part, decision, handler, conditions, observed, compiled, wanted=wanted)
+            self._rules.append(rule)
 
     def enforce(self, profile: Profile) -> None:
         """Add the rules of a profile; raise SetupError where no filter would keep them."""
@@ -176,7 +179,8 @@ class RuleBook:
         if when_full not in get_args(WhenFull):
             raise SetupError(f"when_full is {when_full!r}", hint="use 'wait' or 'drop'")
         self._sinks.append(sink)
-        self._exits_observed |= exits
+        # By notification there are no results: that is what its records say.
+        self._exits_observed |= exits and self.mechanism != "user-notify"
         self._captures_strings |= strings
         self._drops |= when_full == "drop"
 
@@ -217,7 +221,11 @@ class RuleBook:
         )
         self._mechanisms = choose(draft, self.mechanism, attaches=self._attaches)
         plan = self._mechanisms.plan
-        plan = plan.fitted() if plan.mechanism == "seccomp-trace" else plan
+        plan = plan.fitted() if plan.has_filter else plan
+        if plan.notifies:
+            from accel.mixed_plan import check_notified  # noqa: PLC0415 - few want it
+
+            check_notified(plan, is_recorded=bool(self._sinks))
         plan = replace(plan, notes=(*plan.notes, *plan.notes_on_judging()))
         return replace(plan, python=self.policy(plan).reasons_for_python())
 
@@ -270,6 +278,7 @@ class RuleBook:
             tuple(self._exit_rules),
             exits_observed=self._exits_observed,
             calls_observed=bool(self._observers),
+            is_recorded=bool(self._sinks),
         )
 
     def recorder(self) -> Recorder | None:

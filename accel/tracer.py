@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast, overload
 
 import bpf
 from accel.abi import Abi
 from accel.arguments import AnyCondition
-from accel.capabilities import MechanismName
+from accel.capabilities import MechanismName, RuleMechanism
 from accel.capture import Capture
 from accel.decision import Decision
 from accel.errors import AccelError, RecordingError, SetupError, TimeoutExpired
@@ -19,7 +20,6 @@ from accel.launch import PIPE, Command, Redirection, current_signal_mask
 from accel.mask import SyscallMask
 from accel.mechanisms import (
     ExitEvent,
-    Loop,
     Observer,
     PtraceLoop,
     PtraceSyscall,
@@ -28,6 +28,7 @@ from accel.mechanisms import (
     attach,
     start,
 )
+from accel.mechanisms.contract import Mechanism, Supervising
 from accel.mechanisms.placement import PlacementName, calls_to_hide
 from accel.mechanisms.recorder import Recorder
 from accel.plan import EntryHandler, Plan
@@ -36,11 +37,10 @@ from accel.records import BY_PYTHON, Sink
 from accel.results import CallStatistics, Result, Statistics
 from accel.rulebook import RuleBook, WhenFull, compiled_handler, mask_of
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
-from accel.tracing_thread import TracingThread
+from accel.tracing_thread import RunThread, TracingThread
 from bpf.value import replace
 
 if TYPE_CHECKING:
-    from accel.mechanisms.observe import Observe
     from accel.oci.profile import Profile
     from accel.snapshots import Snapshots
     from accel.writers import ArraySink
@@ -54,6 +54,8 @@ S = TypeVar("S", bound=Sink)
 
 #: The mechanisms that install a filter.
 _FILTERS = ("auto", "seccomp-trace")
+#: Those that nothing is gained by keeping on the CPU of the tracees.
+_UNPLACED = ("exit-event", "observe", "user-notify")
 _LOOPS: Mapping[str, type[PtraceLoop]] = {
     "seccomp-trace": SeccompTrace,
     "exit-event": ExitEvent,
@@ -81,6 +83,9 @@ class Tracer:
     ``mechanism`` says how stops are obtained (``accel.capabilities``): ``auto`` is a filter for
     most rules, exit events for ``exit_only()``; ``plan`` tells what came of it.
 
+    ``supervisors`` is how many threads answer user notifications: with more than one each is kept
+    on a CPU of its own, which is worth it for a program whose threads make selected calls at once.
+
     ``placement`` says where tracer and tracees run: ``auto`` keeps them on one CPU while stops are
     frequent and the tracees do not compete for it, which makes a stop several times cheaper, and
     hides that from ``sched_getaffinity(2)``; ``same-cpu`` always does, and hides nothing; ``none``
@@ -104,6 +109,7 @@ class Tracer:
         pass_fds: Sequence[int] = (),
         placement: PlacementName = "auto",
         mechanism: MechanismName = "auto",
+        supervisors: int = 1,
     ) -> None:
         if isinstance(argv, (str, bytes, os.PathLike)):
             raise TypeError("argv is a list of arguments, as ['ls', '/etc'], not one string")
@@ -126,10 +132,15 @@ class Tracer:
         self._input = input
         to_hide = calls_to_hide(placement)
         # Where no call stops to be hidden, affinities must stay as they are.
-        is_hidden = pid is None and not mechanism.startswith(("exit-event", "observe"))
+        is_hidden = pid is None and not mechanism.startswith(
+            ("exit-event", "observe", "user-notify")
+        )
         self._placement: PlacementName = (
             "none" if placement == "auto" and not is_hidden else placement
         )
+        if supervisors < 1:
+            raise SetupError(f"{supervisors} supervisors", hint="one at least answers")
+        self._supervisors = supervisors
         self._book = RuleBook(
             self.mask,
             to_hide if pid is None and mechanism in _FILTERS else None,
@@ -140,8 +151,8 @@ class Tracer:
         self._snapshots: Snapshots | None = None
         self._capture = Capture()
         self._policy: HandlerPolicy | None = None
-        self._loop: Loop | None = None
-        self._thread: TracingThread | None = None
+        self._loop: Mechanism | None = None
+        self._thread: RunThread | None = None
         self._finish_lock = threading.Lock()
 
     # ------------------------------------------------------------------------- rules
@@ -152,15 +163,17 @@ class Tracer:
         decision: Decision,
         *,
         where: AnyCondition | None = None,
+        mechanism: RuleMechanism | None = None,
     ) -> None:
         """Answer the calls of ``mask`` always with ``decision``; in the filter, where that can.
 
         ``where`` restricts the rule to calls whose scalar arguments satisfy it. With
         ``exit_only()`` it may also say at which results to stop: the others of the rule run
-        without. Raise MaskError, or SetupError for a combination that the mechanism does not offer.
+        without. ``mechanism`` is for this rule alone, where that of the Tracer is ``auto``. Raise
+        MaskError, or SetupError for a combination that the mechanism does not offer.
         """
         self._not_started()
-        self._book.add(mask, where, decision=decision)
+        self._book.add(mask, where, decision=decision, wanted=mechanism or "")
 
     def enforce(self, profile: Profile) -> None:
         """Put the command under a container's seccomp profile, see ``accel.oci``.
@@ -178,25 +191,29 @@ class Tracer:
         *,
         where: AnyCondition | None = None,
         jit: bool = False,
+        mechanism: RuleMechanism | None = None,
     ) -> Callable[[Entry], Entry]:
         """Decorate the function that answers the calls of ``mask``, at a stop before each.
 
         It gets the stop and returns a Decision; None lets the call run, with an exit-stop only if
         somebody wants to see the result. It runs in the tracing thread. If it raises, all tracees
-        are killed and ``run`` raises HandlerError. Cost: one stop a call.
+        are killed and ``run`` raises HandlerError. Cost: one stop a call. ``mechanism`` is as for
+        ``decide``; by ``user-notify``, which costs one notification, it runs in another thread, yet
+        never beside another handler, and can inject descriptors.
 
         With ``jit`` numba compiles the function and the loop calls it, without Python: it takes and
         returns what ``accel.jit`` says, and the decorated name is a ``jit.JitHandler``. Raise
         SetupError, with numba's reason, for a function that it cannot compile.
         """
+        wanted = mechanism or ""
 
         def register(handler: Entry) -> Entry:
             self._not_started()
             if not jit:
-                self._book.add(mask, where, handler=handler)
+                self._book.add(mask, where, handler=handler, wanted=wanted)
                 return handler
             compiled = compiled_handler(handler)
-            self._book.add(mask, where, handler=compiled.decide, compiled=compiled)
+            self._book.add(mask, where, handler=compiled.decide, compiled=compiled, wanted=wanted)
             return cast("Entry", compiled)
 
         return register
@@ -306,8 +323,7 @@ class Tracer:
         """Raise the SetupError that ``start`` would, as far as it can be known; start nothing."""
         if self._pid is None:
             self._command().resolve()
-        plan = self.plan
-        if plan.mechanism == "seccomp-trace":
+        if self.plan.has_filter:
             _ = self.program
         self._book.check_profile()
 
@@ -315,12 +331,12 @@ class Tracer:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
         self._not_started()
         try:
-            loop = self._loop = self._new_loop()
+            make = self._new_thread()
         except BaseException:
             self._book.close()
             raise
         try:
-            self._thread = self._attaching(loop) if self._pid is not None else self._launching(loop)
+            self._thread = make()
             self._thread.start()
         except BaseException:
             self._capture.abandon()
@@ -328,8 +344,8 @@ class Tracer:
         self._capture.start()
         return self
 
-    def _new_loop(self) -> Loop:
-        """Make the loop, which from now on closes what the plan holds."""
+    def _new_thread(self) -> Callable[[], RunThread]:
+        """Make the loop, which from now on closes what the plan holds; return what starts it."""
         plan = self.plan
         plan.check()
         self._book.check_profile()
@@ -337,7 +353,14 @@ class Tracer:
         self._recorder = self._book.recorder()
         if plan.mechanism == "observe":
             return self._observing(plan)
-        return _LOOPS[plan.mechanism](
+        if plan.mechanism == "user-notify":
+            return self._supervising(self._policy)
+        make: Callable[..., PtraceLoop] = _LOOPS[plan.mechanism]
+        if plan.is_mixed:
+            from accel.mechanisms.mixed_trace import MixedTrace  # noqa: PLC0415 - few want it
+
+            make = partial(MixedTrace, supervisors=self._supervisors)
+        loop = self._loop = make(
             self._policy,
             self._teller,
             self._placement,
@@ -345,8 +368,12 @@ class Tracer:
             captures=self._book.captures(plan),
             exit_events=self._book.exit_events,
         )
+        pid = self._pid
+        if pid is not None:
+            return lambda: TracingThread(loop, lambda: attach(loop, pid), f"accel-{pid}")
+        return lambda: self._launching(loop)
 
-    def _observing(self, plan: Plan) -> Loop:
+    def _observing(self, plan: Plan) -> Callable[[], RunThread]:
         """Make the loop that stops nothing, which has something to be told only if it is asked."""
         from accel.mechanisms.observe import Observe  # noqa: PLC0415 - few want it
         from accel.observation import wanted  # noqa: PLC0415 - as above
@@ -355,38 +382,56 @@ class Tracer:
             raise SetupError(
                 "observe stops nothing: there is no tracer to place", hint="leave placement out"
             )
-        tells, recorder = self._book.tells_calls, self._recorder
+        tells, recorder, pid = self._book.tells_calls, self._recorder, self._pid
         told = wanted(
             plan,
             has_records=tells or recorder is not None,
             has_beginnings=tells or (recorder is not None and recorder.ring.beginnings),
             call_flags=BY_PYTHON if tells else 0,
         )
-        return Observe(told, self._teller, recorder, tells_calls=tells)
+        loop = self._loop = Observe(told, self._teller, recorder, tells_calls=tells)
+        if pid is not None:
+            return lambda: TracingThread(loop, lambda: loop.attach(pid), f"accel-{pid}")
 
-    def _attaching(self, loop: Loop) -> TracingThread:
-        pid = self._pid
-        assert pid is not None
-        if isinstance(loop, PtraceLoop):
-            return TracingThread(loop, lambda: attach(loop, pid), f"accel-{pid}")
-        observing = cast("Observe", loop)
-        return TracingThread(loop, lambda: observing.attach(pid), f"accel-{pid}")
+        def launching() -> TracingThread:
+            command = self._launched_command()
+            return TracingThread(loop, lambda: loop.start(command), "accel")
 
-    def _launching(self, loop: Loop) -> TracingThread:
-        program = self.program if self.plan.mechanism == "seccomp-trace" else None
+        return launching
+
+    def _supervising(self, policy: HandlerPolicy) -> Callable[[], RunThread]:
+        """Make the mechanism that traces nothing, and answers notifications."""
+        from accel.mechanisms.user_notify import UserNotify  # noqa: PLC0415 - few want it
+        from accel.supervising_thread import supervising  # noqa: PLC0415 - as above
+
+        program = self.program
+        loop = self._loop = UserNotify(
+            policy,
+            self._teller,
+            self._placement,
+            self._recorder,
+            captures=self._book.captures(self.plan),
+            supervisors=self._supervisors,
+        )
+        thread = supervising(loop, program)
+        return lambda: thread(self._launched_command())
+
+    def _launching(self, loop: PtraceLoop) -> TracingThread:
+        program = self.program if self.plan.has_filter else None
+        command = self._launched_command()
+        return TracingThread(loop, lambda: start(loop, command, program), "accel")
+
+    def _launched_command(self) -> Command:
+        """Describe the command with its pipes, which are made here."""
         stdin, stdout, stderr = self._streams
         if self._input is not None:
             stdin = self._capture.source(self._input)
-        command = replace(
+        return replace(
             self._command(),
             stdin=stdin,
             stdout=self._capture.sink("stdout", stdout),
             stderr=self._capture.sink("stderr", stderr),
         )
-        if isinstance(loop, PtraceLoop):
-            return TracingThread(loop, lambda: start(loop, command, program), "accel")
-        observing = cast("Observe", loop)
-        return TracingThread(loop, lambda: observing.start(command), "accel")
 
     def _command(self) -> Command:
         """Describe the command as far as it does not depend on pipes."""
@@ -495,7 +540,7 @@ class Tracer:
         if self._thread is None:
             self._book.close()
             return
-        if self._thread.is_current:
+        if self._thread.is_inside:
             return
         if not self._thread.join(0):
             self.end()
@@ -562,6 +607,7 @@ class Tracer:
         stops = loop.stops_by_kind()
         return Statistics(
             stops=stops.total(),
+            notifications=loop.notifications if isinstance(loop, Supervising) else 0,
             handler_calls=policy.handler_calls,
             stops_by_kind=MappingProxyType(dict(stops)),
             calls=MappingProxyType(calls),

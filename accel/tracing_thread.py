@@ -1,36 +1,34 @@
-"""The thread that traces: all ptrace requests come from it, and it reaps only what it started.
+"""The thread of a run; one that traces makes all ptrace requests, and reaps only what it started.
 
 Another thread interrupts its wait by a ``Doorbell``.
 """
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import signal
 import threading
 from collections.abc import Callable
 
 from accel.errors import SetupError
-from accel.mechanisms.contract import Loop
+from accel.mechanisms.contract import Loop, Mechanism, Supervising
 from accel.mechanisms.doorbell import Doorbell
 
-__all__ = ["TracingThread"]
+__all__ = ["RunThread", "TracingThread"]
 
 
-class TracingThread:
+class RunThread(abc.ABC):
     """Run a mechanism in a thread of its own, from the start of its tracees to their end."""
 
-    def __init__(self, loop: Loop, start: Callable[[], int], name: str) -> None:
+    def __init__(self, loop: Mechanism, start: Callable[[], int], name: str) -> None:
         #: The command's pid, once it has executed.
         self.pid = 0
-        self._loop = loop
+        self._mechanism = loop
         self._start = start
         self._started = threading.Event()
         self._ended = threading.Event()
         self._failure: BaseException | None = None
-        self._lock = threading.Lock()
-        self._bell: Doorbell | None = None
-        self._wish: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> int:
@@ -41,7 +39,7 @@ class TracingThread:
             self._ended.set()
             raise SetupError("cannot start a thread", hint="see: accel doctor") from error
         self._started.wait()
-        self._loop.started()
+        self._mechanism.started()
         if not self.pid:
             self._ended.wait()
             self.reraise()
@@ -57,6 +55,12 @@ class TracingThread:
         """Whether the caller is this thread: a handler, or an observer."""
         return threading.current_thread() is self._thread
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether the caller is any thread that runs handlers: it must not wait for the end."""
+        mechanism = self._mechanism
+        return self.is_current or (isinstance(mechanism, Supervising) and mechanism.is_helper)
+
     def reraise(self) -> None:
         """Raise what ended the tracing thread, if anything did."""
         if isinstance(self._failure, OSError) and not self.pid:
@@ -64,12 +68,9 @@ class TracingThread:
         if self._failure is not None:
             raise self._failure
 
+    @abc.abstractmethod
     def request(self, wish: Callable[[], None]) -> None:
-        """Let the tracing thread call ``wish`` as soon as it waits; the latest wish holds."""
-        with self._lock:
-            self._wish = wish
-            if self._bell is not None:
-                self._bell.ring()
+        """Let the mechanism grant ``wish`` as soon as it can; the latest wish holds."""
 
     def _run(self) -> None:
         # Signals are for the host's threads; the command's own mask is set when it starts. Not so
@@ -77,13 +78,12 @@ class TracingThread:
         # blocked here; then it would wake the host's main thread, which doubles the cost of a stop.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {signal.SIGCHLD})
         try:
-            self._hang_bell()
             self._begin()
             self._trace()
         except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
             self._failure = self._failure or error
         finally:
-            self._loop.close()
+            self._mechanism.close()
             self._started.set()
             self._ended.set()
 
@@ -92,9 +92,35 @@ class TracingThread:
             self.pid = self._start()
         except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
             self._failure = error
-            self._loop.abandon()
+            self._mechanism.abandon()
         else:
             self._started.set()
+
+    @abc.abstractmethod
+    def _trace(self) -> None:
+        """Run the mechanism to the end of the last tracee, and reap; keep what fails."""
+
+
+class TracingThread(RunThread):
+    """All ptrace requests of a run come from it; another thread interrupts its wait by a bell."""
+
+    def __init__(self, loop: Loop, start: Callable[[], int], name: str) -> None:
+        super().__init__(loop, start, name)
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._bell: Doorbell | None = None
+        self._wish: Callable[[], None] | None = None
+
+    def request(self, wish: Callable[[], None]) -> None:
+        """Let the tracing thread call ``wish`` as soon as it waits; the latest wish holds."""
+        with self._lock:
+            self._wish = wish
+            if self._bell is not None:
+                self._bell.ring()
+
+    def _begin(self) -> None:
+        self._hang_bell()
+        super()._begin()
 
     def _trace(self) -> None:
         """Run the loop until wait(2) knows of no tracee, not even of one that was not seen yet.

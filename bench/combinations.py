@@ -15,6 +15,7 @@ from typing import Final, cast
 from accel import Decision, Tracer
 from accel.capabilities import MECHANISMS, MechanismName
 from bench.circumstances import ByLoop, Placed
+from bench.figure import Bar, Figure, Panel
 from bench.measure import Comparison, Contestant, Measured, Settings, Spread, compare
 from bench.subjects import Library, Subject, Wrapper
 from bench.tables import markdown_table
@@ -41,9 +42,11 @@ _FILTER: Final = "seccomp-trace"
 #: others it only waits and resumes.
 _PERF: Final = "exit-event:perf"
 _LOOP_ANSWERS: Final = (0, 1, 2, 3)
+_NOTIFY: Final = "user-notify"
 #: Where a handler is called, too: each combination by what was made for it, and the oldest way.
 _HANDLED: Final[Mapping[str, Sequence[int]]] = {
     _FILTER: (0, 1, 2, 3),
+    _NOTIFY: (1, 3),
     "exit-event:perf": (4,),
     "sysemu": (6,),
     "ptrace-syscall": (0,),
@@ -62,7 +65,8 @@ _CAPTION: Final = (
     " compiled loop. *filter*: no stop; *loop*: machine code; *Python*: the mechanism's own code,"
     " and none of the user's; *handler*: a function of the user's for each stop. sysemu and"
     " ptrace-syscall stop at every other call of the program as well; these are the stops of this"
-    " one."
+    " one. user-notify takes a notification, and no stop, for each call that the filter does not"
+    " answer."
 )
 
 
@@ -86,14 +90,22 @@ class Row:
         return MECHANISMS[self.mechanism].stops[self.combination]
 
     @property
+    def is_free(self) -> bool:
+        """Whether it takes neither a stop nor a notification."""
+        return not (
+            self.declared_stops or self.combination in MECHANISMS[self.mechanism].notifications
+        )
+
+    @property
     def tier(self) -> str:
         """Who answers."""
-        if self.declared_stops == 0:
-            return "filter" if self.mechanism == _FILTER else "nobody"
+        if self.is_free:
+            return "filter" if self.mechanism in (_FILTER, _NOTIFY) else "nobody"
         if self.has_handler:
             return "handler"
         is_loops = self.mechanism == _FILTER and self.combination in _LOOP_ANSWERS
         is_loops |= self.mechanism == _PERF and self.combination == 4
+        is_loops |= self.mechanism == _NOTIFY
         return "loop" if is_loops else "Python"
 
     @property
@@ -120,11 +132,14 @@ def run(name: str, settings: Settings) -> Comparison:
         many = repeated(program, _CALL, 100_000 if settings.quick else 1_000_000)
         few = repeated(program, _CALL, 500 if settings.quick else 10_000)
         contestants = [Contestant(Placed(Wrapper("native"), "same-cpu"), many)]
-        contestants += [
-            Contestant(row.subject, few if row.declared_stops else many) for row in rows()
-        ]
+        contestants += [Contestant(row.subject, many if row.is_free else few) for row in rows()]
         comparison = compare(name, contestants, settings, "ns")
-        return replace(comparison, paragraphs=(table(comparison),))
+        return replace(
+            comparison,
+            paragraphs=(table(comparison),),
+            figures=(figure(comparison),),
+            tells_itself=True,
+        )
 
 
 def answered(name: str, mechanism: str, calls: str, decision: Decision) -> Subject:
@@ -179,6 +194,32 @@ def table(comparison: Comparison) -> str:
             *_cells(measured, base),
         ])  # fmt: skip
     return f"{markdown_table(_HEAD, lines)}\n\n{_CAPTION}"
+
+
+def figure(comparison: Comparison) -> Figure:
+    """Draw a bar for each row that could be measured, in microseconds."""
+    known = {row.name: row for row in rows()}
+    bars = tuple(
+        Bar(
+            _label(known.get(measured.subject), measured.subject),
+            Spread.of([cost / 1000 for cost in measured.costs]),
+            known[measured.subject].tier if measured.subject in known else "native",
+        )
+        for measured in comparison.measured
+        if measured.costs
+    )
+    panel = Panel(
+        f"{_CALL}(2), by who answers it", "time of one call (µs)", bars=bars, is_x_log=True
+    )
+    return Figure("combinations", "What each combination costs", (panel,))
+
+
+def _label(row: Row | None, name: str) -> str:
+    if row is None:
+        return name
+    decision = str(DECISIONS[row.combination]).partition("(")[0]
+    handler = ", handler" if row.has_handler else ""
+    return f"{row.mechanism}: {row.combination} {decision}{handler}"
 
 
 def _stops(row: Row, measured: Measured) -> str:

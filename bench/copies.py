@@ -67,7 +67,7 @@ def run(name: str, settings: Settings) -> Comparison:
         contestants = [Contestant(Placed(Wrapper("native"), "same-cpu"), task)]
         contestants += [Contestant(one, task, _limit(name, one, settings)) for one in subjects]
         comparison = compare(name, contestants, settings)
-        return replace(comparison, paragraphs=(table(comparison),))
+        return replace(comparison, paragraphs=(table(comparison),), tells_itself=True)
 
 
 def _notified() -> Iterator[Subject]:

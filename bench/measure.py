@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from accel import AccelError
 from bench.audit import AuditUnavailable, KernelStopCount
-from bench.subjects import Outcome, Run, Subject, Task
+from bench.figure import Figure
+from bench.spread import Spread
+from bench.subjects import CallCount, Outcome, Run, Subject, Task
 
 __all__ = [
     "Comparison",
@@ -23,6 +25,7 @@ __all__ = [
     "Spread",
     "compare",
     "progress",
+    "stage",
 ]
 
 
@@ -37,33 +40,6 @@ class Settings:
     rounds: int = 5
     #: Small tasks: enough for tests, too little for figures.
     quick: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Several measurements of one thing."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Summarise at least one value."""
-        return cls(statistics.median(values), min(values), max(values))
-
-    @classmethod
-    def of_ratios(cls, costs: Sequence[float], base: Sequence[float]) -> Spread:
-        """Compare round by round: what else the machine does mostly disturbs both."""
-        return cls.of([cost / other for cost, other in zip(costs, base, strict=True)])
-
-    def __str__(self) -> str:
-        return f"{_short(self.median)} ({_short(self.low)}..{_short(self.high)})"
-
-
-def _short(value: float) -> str:
-    """Write three digits, or a whole number if that has more."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +61,30 @@ class Contestant:
     subject: Subject
     task: Task
     limit: Limit | None = None
+    #: The stops that the tracer is to take for each call that the task counts; None if untold.
+    stops_a_call: int | None = None
+    #: Whether it answers these calls in the kernel's stead, so that the program can tell.
+    answers: bool = False
+
+    def miscount(self, run: Run) -> str:
+        """Say how the tracer's count of calls differs from the program's own; empty if none does.
+
+        What the program did not count, or the tracer does not tell, differs in nothing.
+        """
+        counted = run.counted
+        if counted is None:
+            return ""
+        if counted.answered != (counted.made if self.answers else 0):
+            return f"of {counted.made:,} calls {counted.answered:,} were answered"
+        if self.stops_a_call is None:
+            return ""
+        told = (counted.made if self.stops_a_call else 0, self.stops_a_call * counted.made)
+        if (counted.seen, counted.stops) != told:
+            return (
+                f"the program made {counted.made:,} calls, the tracer counted {counted.seen} and"
+                f" {counted.stops} stops of them instead of {told[0]} and {told[1]}"
+            )
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,9 @@ class Measured:
     own_call_stops: int | None = None
     #: Whether it ran, and something came out that was not the native run's.
     is_different: bool = False
+    #: What calls were made and seen in one run, where the task counts them; and what is wrong.
+    counted: CallCount | None = None
+    miscount: str = ""
 
     @property
     def counts_agree(self) -> bool | None:
@@ -138,6 +141,9 @@ class Comparison:
     no_audit: str = ""
     #: What else there is to say of this workload alone, in Markdown.
     paragraphs: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    #: Whether the paragraphs have it all: of many subjects a common table says little.
+    tells_itself: bool = False
 
 
 class _Entry:
@@ -150,6 +156,7 @@ class _Entry:
         self.first: Run | None = None
         self.no_audit = ""
         self.is_different = False
+        self.miscount = ""
         self._kernel_stops: int | None = None
         self._workload = workload
         self._contestant = contestant
@@ -193,6 +200,8 @@ class _Entry:
             kernel_stops=self._kernel_stops,
             own_stops=first.own_stops,
             own_call_stops=first.own_call_stops,
+            counted=first.counted,
+            miscount=self.miscount,
         )
 
     def _limited(
@@ -215,10 +224,12 @@ class _Entry:
         subject = self._contestant.subject
         progress(f"{self._workload}: {purpose}, {subject.name}")
         try:
-            return subject.run(self._contestant.task)
+            run = subject.run(self._contestant.task)
         except (AccelError, subprocess.TimeoutExpired) as error:
             self.problem = str(error)
             return None
+        self.miscount = self.miscount or self._contestant.miscount(run)
+        return run
 
 
 def compare(
@@ -258,4 +269,18 @@ def compare(
 def progress(text: str) -> None:
     """Show what goes on, on one line, if somebody looks on."""
     if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        shown = f"{_stage.get()}{text}" if text else ""
+        print(f"\r\033[K{shown}", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stage(text: str) -> Iterator[None]:
+    """Begin each line of progress within the block with ``text``."""
+    token = _stage.set(text)
+    try:
+        yield
+    finally:
+        _stage.reset(token)
+
+
+_stage: ContextVar[str] = ContextVar("stage", default="")

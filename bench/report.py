@@ -4,57 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import platform
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from bench.measure import Comparison, Measured, Settings, Spread
+from bench.measure import Comparison, Measured, Spread
+from bench.results import SCHEMA, Results
 from bench.tables import markdown_table
 
-__all__ = ["as_json", "as_markdown", "broken_promises"]
+__all__ = ["as_json", "as_markdown", "broken_promises", "findings", "preface", "start_up", "tables"]
 
-_SCHEMA: Final = 1
 _ENOUGH_ROUNDS: Final = 5
 #: Workloads that do nothing: {workload: what their times are}.
 _START_UP: Final = {
     "startup": "Start-up, by itself",
     "true": "Start-up, included in every wall time",
 }
-_HALT_POLL: Final = "/sys/module/haltpoll/parameters/guest_halt_poll_ns"
 
 Cell = Callable[[Comparison, Measured], str]
 
 
-def as_markdown(
-    comparisons: Sequence[Comparison], missing: Mapping[str, str], settings: Settings
-) -> str:
+def as_markdown(results: Results) -> str:
     """Tabulate ratios and stops, and say what was checked and what is missing."""
-    paragraphs = [_preface(settings)]
-    for _subjects, group in groupby(comparisons, _subjects_of):
-        together = list(group)
-        paragraphs += [_table("time, native = 1", together, _ratio)]
-        paragraphs += [_table("ptrace-stops", together, _stops)]
-        paragraphs += [text for comparison in together for text in comparison.paragraphs]
-    paragraphs += list(_start_up(comparisons))
-    paragraphs += ["\n".join(f"- {line}" for line in _findings(comparisons, missing))]
+    paragraphs = [preface(results), *tables(results.comparisons)]
+    paragraphs += list(start_up(results.comparisons))
+    paragraphs += [findings(results)]
     return "\n\n".join(paragraphs) + "\n"
 
 
-def as_json(
-    comparisons: Sequence[Comparison], missing: Mapping[str, str], settings: Settings
-) -> str:
+def as_json(results: Results) -> str:
     """Write all that was measured, schema 1: costs in the comparison's unit, round by round."""
     report: dict[str, Any] = {
-        "schema": _SCHEMA,
-        "environment": _environment(),
-        "settings": dataclasses.asdict(settings),
-        "missing": dict(missing),
-        "broken_promises": broken_promises(comparisons),
-        "comparisons": [dataclasses.asdict(comparison) for comparison in comparisons],
+        "schema": SCHEMA,
+        "environment": dict(results.environment),
+        "settings": dataclasses.asdict(results.settings),
+        "missing": dict(results.missing),
+        "broken_promises": broken_promises(results.comparisons),
+        "comparisons": [dataclasses.asdict(comparison) for comparison in results.comparisons],
     }
     return json.dumps(report, indent=2) + "\n"
 
@@ -74,6 +60,8 @@ def _broken(measured: Measured) -> Iterator[str]:
         yield measured.problem
     if measured.counts_agree is False:
         yield f"the kernel counted {measured.kernel_stops} stops, the tracer {measured.own_stops}"
+    if measured.miscount:
+        yield measured.miscount
     if measured.exceeds_limit:
         yield _judgement(measured)
 
@@ -89,6 +77,17 @@ def _judgement(measured: Measured) -> str:
 
 
 # ------------------------------------------------------------------------------- tables
+
+
+def tables(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Tabulate workloads of the same subjects together, and what each has to say alone."""
+    for _subjects, group in groupby(comparisons, _subjects_of):
+        together = list(group)
+        if not together[0].tells_itself:
+            yield _table("time, native = 1", together, _ratio)
+            yield _table("ptrace-stops", together, _stops)
+        for comparison in together:
+            yield from comparison.paragraphs
 
 
 def _subjects_of(comparison: Comparison) -> tuple[str, ...]:
@@ -129,15 +128,17 @@ def _cost(comparison: Comparison, measured: Measured) -> str:
 # ------------------------------------------------------------------------------- sentences
 
 
-def _preface(settings: Settings) -> str:
-    where = ", ".join(f"{name} {value}" for name, value in _environment().items())
+def preface(results: Results) -> str:
+    """Say how it was measured, and on what."""
+    settings = results.settings
+    where = ", ".join(f"{name} {value}" for name, value in results.environment.items())
     text = f"Median of at least {settings.rounds} alternating rounds (lowest..highest). {where}."
     if settings.quick or settings.rounds < _ENOUGH_ROUNDS:
         text += " Too short to be quoted: a trial of the bench itself."
     return text
 
 
-def _start_up(comparisons: Sequence[Comparison]) -> Iterator[str]:
+def start_up(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """State apart what all the ratios of wall time include."""
     for comparison in comparisons:
         if comparison.workload in _START_UP:
@@ -148,6 +149,12 @@ def _start_up(comparisons: Sequence[Comparison]) -> Iterator[str]:
             ]
             title = _START_UP[comparison.workload]
             yield f"{title} (`{comparison.workload}`): {', '.join(times)}."
+
+
+def findings(results: Results) -> str:
+    """List what was checked, and how that came out."""
+    lines = _findings(results.comparisons, results.missing)
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _findings(comparisons: Sequence[Comparison], missing: Mapping[str, str]) -> Iterator[str]:
@@ -165,6 +172,13 @@ def _findings(comparisons: Sequence[Comparison], missing: Mapping[str, str]) -> 
             f"stops: counted by the kernel; the tracer's own count is the same in {len(agreed)}"
             f" of {len(told)} runs that tell it"
         )
+    counted = [one for one in everything if one.counted and one.counted.seen is not None]
+    if counted:
+        right = [measured for measured in counted if not measured.miscount]
+        yield (
+            "calls: programs count those that they make and those that are answered; the tracer's"
+            f" own count is the same in {len(right)} of {len(counted)} runs that tell both"
+        )
     for reason in sorted({comparison.no_audit for comparison in comparisons} - {""}):
         yield f"stops: not counted by the kernel: {reason}"
     for comparison in comparisons:
@@ -173,29 +187,3 @@ def _findings(comparisons: Sequence[Comparison], missing: Mapping[str, str]) -> 
                 yield f"{comparison.workload}, {measured.subject}: {_judgement(measured)}"
     for name, reason in missing.items():
         yield f"missing: {name}: {reason}"
-
-
-def _environment() -> dict[str, str]:
-    """Tell what the figures depend on besides the programs."""
-    return {
-        "Linux": platform.release(),
-        "CPUs": str(len(os.sched_getaffinity(0))),
-        "guest_halt_poll_ns": _first_line(_HALT_POLL),
-        "Python": platform.python_version(),
-        "strace": _strace_version(),
-    }
-
-
-def _first_line(path: str) -> str:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.readline().strip()
-    except OSError:
-        return "unknown"
-
-
-def _strace_version() -> str:
-    if shutil.which("strace") is None:
-        return "missing"
-    done = subprocess.run(["strace", "--version"], capture_output=True, text=True, check=False)
-    return done.stdout.splitlines()[0].split()[-1]

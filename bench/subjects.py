@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
@@ -15,11 +16,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final, Protocol
 
-from accel import Tracer
+from accel import CallStatistics, Statistics, Tracer
 from accel.capabilities import MechanismName
 from accel.tracer import PlacementName
 
 __all__ = [
+    "SIGN",
+    "CallCount",
     "Library",
     "Outcome",
     "Run",
@@ -27,12 +30,15 @@ __all__ = [
     "Task",
     "Wrapper",
     "accel_trace",
+    "counted",
     "environment",
     "outcome",
     "reported",
     "strace",
 ]
 
+#: EDOM: no call of the kernel fails so; one that does has been answered.
+SIGN: Final = errno.EDOM
 _TIMEOUT: Final = 600.0
 
 
@@ -43,10 +49,13 @@ class Task:
     argv: tuple[str, ...]
     #: Files that it writes there, the same in every run.
     produces: tuple[str, ...] = ()
-    #: A file to which it writes what it measured itself, as one number.
+    #: A file to which it writes what it measured itself, as one number; and, if it counts, how many
+    #: calls it made and how many of them somebody answered (``SIGN``).
     report: str = ""
     #: How many calls that is about.
     calls: int = 0
+    #: The name of the call that it counts, if it does.
+    counts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,18 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class CallCount:
+    """The calls of one run, as the program counted them, and as its tracer did."""
+
+    made: int
+    #: How many of them failed with SIGN.
+    answered: int
+    #: What the tracer tells: how many it saw, and the stops that they took.
+    seen: int | None = None
+    stops: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One run of a task."""
 
@@ -75,6 +96,7 @@ class Run:
     #: The stops that the tracer itself counted, if it tells: all, and those of selected calls.
     own_stops: int | None = None
     own_call_stops: int | None = None
+    counted: CallCount | None = None
 
 
 class Subject(Protocol):
@@ -117,7 +139,8 @@ class Wrapper:
             )
             seconds = perf_counter() - start
             done_so = outcome(done.returncode, done.stdout, done.stderr, task, directory)
-            return Run(done_so, reported(task, directory) or seconds)
+            cost = reported(task, directory) or seconds
+            return Run(done_so, cost, counted=counted(task, directory))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +180,7 @@ class Library:
                 reported(task, directory) or seconds,
                 statistics.stops,
                 sum(call.stops for call in statistics.calls.values()),
+                counted(task, directory, statistics),
             )
 
 
@@ -210,5 +234,22 @@ def _sha256(data: bytes) -> str:
 
 def reported(task: Task, directory: str) -> float | None:
     """Read what the task measured itself; a task that failed has left nothing to read."""
+    words = _report(task, directory)
+    return float(words[0]) if words else None
+
+
+def counted(task: Task, directory: str, statistics: Statistics | None = None) -> CallCount | None:
+    """Read how many calls the task made, and what a tracer says of them; None if it counts none."""
+    words = _report(task, directory)
+    if not task.counts or len(words) < 3:
+        return None
+    made, answered = int(words[1]), int(words[2])
+    if statistics is None:
+        return CallCount(made, answered)
+    told = statistics.calls.get(task.counts, CallStatistics())
+    return CallCount(made, answered, told.calls, told.stops)
+
+
+def _report(task: Task, directory: str) -> list[str]:
     path = Path(directory, task.report)
-    return float(path.read_text(encoding="ascii")) if task.report and path.is_file() else None
+    return path.read_text(encoding="ascii").split() if task.report and path.is_file() else []

@@ -15,7 +15,7 @@ from typing import Final
 from bench.measure import Missing, Settings
 from bench.subjects import Task
 
-__all__ = ["REAL_PROGRAMS", "compiled", "real_program", "repeated"]
+__all__ = ["REAL_PROGRAMS", "compiled", "crowded", "mixed", "real_program", "repeated"]
 
 _SOURCES: Final = Path(__file__).parent / "programs"
 _REPORT: Final = "nanoseconds"
@@ -41,6 +41,18 @@ def compiled(name: str, *flags: str) -> Iterator[str]:
 def repeated(program: str, call: str, calls: int) -> Task:
     """Let the compiled ``one_call`` make ``call`` that often, and measure it."""
     return Task((program, call, str(calls), _REPORT), report=_REPORT, calls=calls)
+
+
+def mixed(program: str, call: str, share: int, calls: int) -> Task:
+    """Let the compiled ``mixed_calls`` make ``share`` percent of all calls ``call``, and count."""
+    argv = (program, call, str(share), str(calls), _REPORT)
+    return Task(argv, report=_REPORT, calls=calls, counts=call)
+
+
+def crowded(program: str, kind: str, count: int, calls: int) -> Task:
+    """Let the compiled ``crowd`` make calls of getpgid in ``count`` processes or threads."""
+    argv = (program, kind, str(count), str(calls), _REPORT)
+    return Task(argv, report=_REPORT, calls=calls, counts="getpgid")
 
 
 @contextlib.contextmanager
@@ -85,14 +97,56 @@ def _python(_directory: Path, settings: Settings) -> Task:
 
 def _tar(directory: Path, settings: Settings) -> Task:
     """Pack small files: every file is opened, so a large part of all calls is selected."""
-    files = 100 if settings.quick else 10_000
-    tree = directory / "tree"
-    for n in range(files):
+    _small_files(directory / "tree", 100 if settings.quick else 10_000)
+    options = ("--sort=name", "-cf", "out.tar", "-C", str(directory), "tree")
+    return Task((_installed("tar"), *options), ("out.tar",))
+
+
+def _small_files(tree: Path, count: int) -> Path:
+    """Make a tree of files, fifty in each directory."""
+    for n in range(count):
         path = tree / f"{n // 50:03}" / f"{n:05}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"%d\n" % n * 200)
-    options = ("--sort=name", "-cf", "out.tar", "-C", str(directory), "tree")
-    return Task((_installed("tar"), *options), ("out.tar",))
+    return tree
+
+
+def _git(directory: Path, settings: Settings) -> Task:
+    """Commit small files and read the history: many short processes, and files that are made."""
+    tree = _small_files(directory / "tree", 50 if settings.quick else 1_000)
+    settings_of_git = "-c gc.auto=0 -c maintenance.auto=false -c user.name=a -c user.email=a@b"
+    script = (
+        "export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1"
+        " GIT_AUTHOR_DATE=2000-01-01T00:00:00Z GIT_COMMITTER_DATE=2000-01-01T00:00:00Z;"
+        f' g="git {settings_of_git} --git-dir=made --work-tree=$0";'
+        " $g init -q && $g add -A && $g commit -q -m all && $g log --stat && $g status --short"
+    )
+    _installed("git")
+    return Task((_installed("sh"), "-c", script, str(tree)))
+
+
+def _sqlite3(directory: Path, settings: Settings) -> Task:
+    """Insert rows, each in a transaction of its own: a journal is made and removed for each."""
+    transactions = 20 if settings.quick else 2_000
+    script = directory / "script.sql"
+    lines = ["PRAGMA synchronous = OFF;", "CREATE TABLE t (number INTEGER, text TEXT);"]
+    lines += [f"INSERT INTO t VALUES ({n}, 'row {n}');" for n in range(transactions)]
+    lines += ["SELECT count(*), sum(number), max(text) FROM t;"]
+    script.write_text("\n".join(lines) + "\n", encoding="ascii")
+    return Task((_installed("sqlite3"), "made.db", f".read {script}"))
+
+
+def _make(directory: Path, settings: Settings) -> Task:
+    """Run a recipe for each of many targets, two at a time: short processes, on both CPUs."""
+    count = 10 if settings.quick else 150
+    tree = _small_files(directory / "tree", count)
+    sources = sorted(str(path) for path in tree.rglob("*.txt"))
+    rules = [f"all:{''.join(f' {n}.out' for n in range(count))}"]
+    rules += [f"{n}.out: {path}\n\ttr a-z A-Z <$< >$@" for n, path in enumerate(sources)]
+    makefile = directory / "Makefile"
+    makefile.write_text("\n".join(rules) + "\n", encoding="ascii")
+    produced = tuple(f"{n}.out" for n in range(count))
+    return Task((_installed("make"), "-s", "-j2", "-f", str(makefile)), produced)
 
 
 def _dd(directory: Path, settings: Settings) -> Task:
@@ -110,6 +164,9 @@ REAL_PROGRAMS: Final[Mapping[str, Callable[[Path, Settings], Task]]] = {
     "gcc": _gcc,
     "python": _python,
     "tar": _tar,
+    "git": _git,
+    "sqlite3": _sqlite3,
+    "make": _make,
     "dd": _dd,
 }
 

@@ -22,14 +22,14 @@ def directory() -> str:
 def take(name: str) -> bytes | None:
     """Read a file; None if there is none that can be trusted."""
     try:
-        with open(os.path.join(directory(), name), "rb") as file:
+        # Whatever else is there in its place, a FIFO for one, nobody waits for it.
+        with open(os.path.join(directory(), name), "rb", opener=_without_waiting) as file:
             status = os.fstat(file.fileno())
-            content = file.read()
+            others = stat.S_IWGRP | stat.S_IWOTH
+            is_ours = status.st_uid in (0, os.geteuid()) and not status.st_mode & others
+            return file.read() if is_ours and stat.S_ISREG(status.st_mode) else None
     except OSError:
         return None
-    others = stat.S_IWGRP | stat.S_IWOTH
-    is_ours = status.st_uid in (0, os.geteuid()) and not status.st_mode & others
-    return content if is_ours else None
 
 
 def keep(name: str, content: bytes) -> bool:
@@ -49,6 +49,10 @@ def keep(name: str, content: bytes) -> bool:
             os.unlink(partial)
         return False
     return True
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 def _private(name: str, flags: int) -> int:

@@ -2,8 +2,8 @@
 
   python -m tests.conformance        a table in Markdown; what is wrong follows it
 
-A cell holds the kernel's stops for one call, if all calls of both ABIs passed: those of
-tests/integration/combinations.py.
+A cell holds the kernel's stops for one call, and whether it notified instead, if all calls of both
+ABIs passed: those of tests/integration/combinations.py.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def table(findings: Mapping[Case, Finding]) -> str:
 def _cell(findings: Mapping[Case, Finding]) -> str:
     if any(found.wrong for found in findings.values()):
         return "**wrong**"
+    if any(found.notifications for found in findings.values()):
+        return "0, notified"
     stops = {found.stops for case, found in findings.items() if not case.is_exec_at_its_exit}
     return ", ".join(str(count) for count in sorted(stops))
 

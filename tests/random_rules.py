@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import random
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from accel import Abi, Call, Decision, SyscallMask, arg, path, sockaddr
@@ -44,13 +44,19 @@ ADDRESSES: Final = (
     struct.pack("=H", 1) + b"/a",
     b"\x02",
 )
-_PAGE: Final = 0x10000
-MEMORY: Final = {
-    **{_PAGE * (1 + at): text + b"\0" for at, text in enumerate(TEXTS)},
-    **{_PAGE * (101 + at): text for at, text in enumerate(ADDRESSES)},
-    # Not terminated before its mapping ends.
-    _PAGE * 200: b"/srv",
-}
+#: Where nothing of a Python process is, for tests that map these pages; each has one end.
+PAGES: Final = 0x6000_0000
+PAGE_SIZE: Final = 4096
+
+
+def _at_ends_of_pages(pieces: Sequence[bytes]) -> dict[int, bytes]:
+    """Let each piece end where a page does, with nothing mapped behind it."""
+    ends = (PAGES + PAGE_SIZE * (1 + 2 * at) for at in range(len(pieces)))
+    return {end - len(piece): piece for end, piece in zip(ends, pieces, strict=True)}
+
+
+#: The last is not terminated before its mapping ends.
+MEMORY: Final = _at_ends_of_pages([*(text + b"\0" for text in TEXTS), *ADDRESSES, b"/srv"])
 
 Predicate: TypeAlias = Callable[[Call], bool]
 
@@ -67,6 +73,8 @@ class DrawnRule(NamedTuple):
 
     rule: Rule
     matches: Predicate
+    #: Its condition; None if it has none.
+    expression: Expression | None = None
 
 
 # ------------------------------------------------------------------------------------ conditions
@@ -137,9 +145,8 @@ def memory(rng: random.Random, call: str) -> Drawn:
     subject = path if which == 0 else path[which]
 
     def found(made: Call) -> bytes | None:
-        page, offset = divmod(made.arguments[at], _PAGE)
-        there = TEXTS[page - 1] if 0 < page <= len(TEXTS) else b""
-        return there[offset:] if 0 < page <= len(TEXTS) and offset <= len(there) else None
+        text, nul, _rest = _there(made.arguments[at]).partition(b"\0")
+        return text if nul else None
 
     def within(made: Call) -> bool:
         spelled = found(made) or b""
@@ -157,11 +164,15 @@ def memory(rng: random.Random, call: str) -> Drawn:
     )
 
 
+def _there(address: int) -> bytes:
+    """Find what is at an address, up to the end of its page."""
+    pieces = ((address - start, piece) for start, piece in MEMORY.items())
+    return next((piece[at:] for at, piece in pieces if 0 <= at < len(piece)), b"")
+
+
 def _socket_address(rng: random.Random) -> Drawn:
     def found(made: Call) -> bytes:
-        page, offset = divmod(made.arguments[1], _PAGE)
-        there = ADDRESSES[page - 101] if 100 < page <= 100 + len(ADDRESSES) else b""
-        return there[offset:][: made.arguments[2] % 2**32]
+        return _there(made.arguments[1])[: min(4, made.arguments[2] % 2**32)]
 
     def family(made: Call) -> int:
         return int.from_bytes(found(made)[:2], "little") if len(found(made)) > 1 else -1
@@ -224,7 +235,7 @@ def _rule(
         return DrawnRule(Rule(mask, decision, observed=observed), lambda made: made.name == name)
     drawn = expression(rng, name, memory_too=memory_too)
     rule = Rule(mask, decision, where=Conditions.of(drawn.expression), observed=observed)
-    return DrawnRule(rule, lambda made: made.name == name and drawn.holds(made))
+    return DrawnRule(rule, lambda made: made.name == name and drawn.holds(made), drawn.expression)
 
 
 def _number(number: int) -> SyscallMask:
@@ -239,14 +250,15 @@ def first_match(drawn: Sequence[DrawnRule], made: Call) -> int | None:
 # ------------------------------------------------------------------------------------ calls
 
 
-def call(rng: random.Random, drawn: Sequence[DrawnRule]) -> Call:
-    """Draw a call that rules are about, or is close to one; of either ABI."""
-    abi = rng.choice((Abi.X86_64, Abi.X86_64, Abi.I386))
+def calls(rng: random.Random, drawn: Sequence[DrawnRule], count: int) -> Iterator[Call]:
+    """Draw calls that rules are about, or are close to one; of either ABI."""
     names = [one.rule.mask.names for one in drawn]
     known = sorted(set().union(*(few for few in names if len(few) < 9)) | {"write", "getppid"})
-    number = 1000 if rng.random() < 0.05 else abi.numbers.get(rng.choice(known), 1000)
-    width = 2**abi.bits
-    return Call(1, 1, abi, number, tuple(_register(rng) % width for _ in range(6)))  # type: ignore[arg-type]
+    for _ in range(count):
+        abi = rng.choice((Abi.X86_64, Abi.X86_64, Abi.I386))
+        number = 1000 if rng.random() < 0.05 else abi.numbers.get(rng.choice(known), 1000)
+        width = 2**abi.bits
+        yield Call(1, 1, abi, number, tuple(_register(rng) % width for _ in range(6)))  # type: ignore[arg-type]
 
 
 def _register(rng: random.Random) -> int:

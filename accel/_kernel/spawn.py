@@ -2,7 +2,7 @@
 
 Between clone and exec a child of a multi-threaded process may take no lock and allocate nothing:
 another thread may have held that lock when the child was made. Python, libc and their at-fork
-handlers cannot promise that, so here the child runs 95 bytes of machine code: it makes the system
+handlers cannot promise that, so here the child runs 123 bytes of machine code: it makes the system
 calls of a table one after the other, until execve(2) replaces it or one fails. What a start is made
 of (redirections, signal mask, filter) is therefore data, prepared before the clone.
 
@@ -10,6 +10,10 @@ As with posix_spawn(3) the child shares the parent's memory (CLONE_VM: no page t
 start costs the same in a host of any size), but unlike there its parent runs on, so that it can
 attach to the child, which waits for a byte on a pipe. The child touches neither stack nor thread
 data; CLONE_CLEAR_SIGHAND (Linux 5.5) keeps the host's signal handlers out of it.
+
+Once the child has a filter its calls may be answered by that, so what it has to tell from there on
+it tells without one: at a ``MEETING`` it shows the result of its last call in memory, and turns
+until the parent lets it go.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from bpf.value import frozen
 
 __all__ = [
     "CODE",
+    "MEETING",
     "Launch",
     "Step",
     "call",
@@ -52,6 +57,8 @@ CODE: Final = bytes.fromhex(
     "415c"  #         pop  r12
     "c3"  #         ret                       ; in the parent: the pid, or -errno
     "498b0424"  # next:   mov  rax, [r12]
+    "4885c0"  #         test rax, rax
+    "7831"  #         js   wait                 ; no call, but a meeting
     "498b7c2408"  #         mov  rdi, [r12+8]
     "498b742410"  #         mov  rsi, [r12+16]
     "498b542418"  #         mov  rdx, [r12+24]
@@ -59,10 +66,16 @@ CODE: Final = bytes.fromhex(
     "4d8b442428"  #         mov  r8,  [r12+40]
     "4d8b4c2430"  #         mov  r9,  [r12+48]
     "0f05"  #         syscall
+    "49894510"  #         mov  [r13+16], rax
     "493b442438"  #         cmp  rax, [r12+56]        ; the least result that is a success
-    "7c06"  #         jl   failed
-    "4983c440"  #         add  r12, 64
-    "ebcf"  #         jmp  next
+    "7c19"  #         jl   failed
+    "4983c440"  # done:   add  r12, 64
+    "ebc6"  #         jmp  next
+    "49c7451801000000"  # wait:   mov  qword ptr [r13+24], 1
+    "f390"  # turn:   pause                     ; a call could be answered by the filter
+    "49837d2000"  #         cmp  qword ptr [r13+32], 0
+    "74f7"  #         je   turn
+    "ebe7"  #         jmp  done
     "49894508"  # failed: mov  [r13+8], rax
     "4d896500"  #         mov  [r13], r12
     "bf7f000000"  #         mov  edi, 127
@@ -79,6 +92,10 @@ _CLONE_CLEAR_SIGHAND: Final = 0x1_0000_0000
 
 _STEP = struct.Struct("=q6Qq")
 _REPORT = struct.Struct("=Qq")
+#: Behind it: the result of the last call; whether the child is at a meeting; whether it may go on.
+_MEETING = struct.Struct("=qQQ")
+_GO = struct.Struct("=Q")
+_GO_OFFSET: Final = _REPORT.size + 2 * _GO.size
 _CLONE_ARGS = struct.Struct("=11Q")
 _ANY_RESULT: Final = -(1 << 63)
 #: Containers that hide clone3; Linux 5.3 and 5.4, whose clone3 has no CLONE_CLEAR_SIGHAND.
@@ -136,6 +153,11 @@ def call(name: str, number: int, *arguments: int, minimum: int | None = 0) -> St
     return Step(name, number, arguments, _ANY_RESULT if minimum is None else minimum)
 
 
+#: The step at which the child waits for ``Launch.go``, at most once: it keeps a CPU busy meanwhile,
+#: so let it die with its parent (PR_SET_PDEATHSIG).
+MEETING: Final = Step("meeting", -1)
+
+
 @frozen
 class Launch:
     """A child that was started, and the memory that it reads until it has executed."""
@@ -153,6 +175,15 @@ class Launch:
             return None
         index = (address - ctypes.addressof(self._table)) // _STEP.size
         return self.steps[index], -result if result < 0 else 0
+
+    def met(self) -> int | None:
+        """Tell what the last call before the MEETING returned; None until the child is there."""
+        result, is_there, _go = _MEETING.unpack_from(self._report, _REPORT.size)
+        return result if is_there else None
+
+    def go(self) -> None:
+        """Let the child go on from its MEETING."""
+        _GO.pack_into(self._report, _GO_OFFSET, 1)
 
 
 @functools.cache

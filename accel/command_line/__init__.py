@@ -18,8 +18,10 @@ __all__ = ["main"]
 #: {name: what it does}; the module of the same name has ``add_arguments`` and ``run``.
 _COMMANDS = {
     "trace": "run a command and stop it only at selected system calls",
+    "compare": "run a command under every mechanism; say what each costs",
     "explain": "say which tier answers which calls, and show the filter; run nothing",
     "suggest": "count the calls of a command at no stop; say which are worth selecting",
+    "latency": "say how long each stop took, and who kept the tracee waiting",
     "doctor": "say what works on this host, and what to type where something does not",
 }
 

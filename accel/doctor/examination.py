@@ -46,6 +46,7 @@ CHECKS: Final[Mapping[str, Callable[[Host], Finding]]] = MappingProxyType(
         "kernel headers": software.kernel_headers,
         "numba": software.numba,
         "strace": software.strace,
+        "costs": software.costs,
     }
 )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from accel._kernel.probes import Kernel, Library, libseccomp, survey
+from accel.costs import CostTable, load
 
 __all__ = ["CAP_PERFMON", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "Host"]
 
@@ -41,6 +42,8 @@ class Host:
     #: Where modules and programs are looked for.
     python_path: tuple[str, ...] = ()
     program_path: str = ""
+    #: What calls cost here, if that was measured.
+    costs: CostTable | None = None
 
     @classmethod
     def this(cls) -> Self:
@@ -51,6 +54,7 @@ class Host:
             release=platform.release(),
             python_path=tuple(sys.path),
             program_path=os.environ.get("PATH", os.defpath),
+            costs=load(),
         )
         # The probes are machine code.
         return replace(here, kernel=survey()) if here.is_x86_64 else here

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from importlib.machinery import PathFinder
 from typing import Final
 
 import bpf
 from accel._kernel.attempt import run_program
+from accel.costs import age
 from accel.doctor.advice import allow_call, kernel_option
 from accel.doctor.check import Finding, limited, missing, ok
 from accel.doctor.host import CAP_PERFMON, CAP_SYS_ADMIN, Host
@@ -20,6 +22,7 @@ __all__ = [
     "bcc",
     "btf",
     "container",
+    "costs",
     "cpus",
     "filter_compiler",
     "kernel",
@@ -221,3 +224,11 @@ def strace(host: Host) -> Finding:
 def _first_version(text: str) -> str:
     found = re.search(r"\d+(\.\d+)+", text)
     return found[0] if found else "of unknown version"
+
+
+def costs(host: Host) -> Finding:
+    """Tell whether it is known what calls cost here, by which mechanisms are chosen."""
+    if host.costs is None or host.costs.measured_at is None:
+        return limited("those of another host are assumed", "accel doctor --measure")
+    loop = "the compiled loop" if host.costs.loop == "compiled" else "the loop in Python"
+    return ok(f"measured {age(host.costs.measured_at, time.time())}, with {loop}")

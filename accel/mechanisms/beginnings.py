@@ -23,7 +23,7 @@ def start(loop: PtraceLoop, command: Command, program: Program | None) -> int:
     is left running. A filter outlives its tracer and would then fail the calls that it selects:
     PTRACE_O_EXITKILL is always set.
     """
-    with prepare(command, program) as prepared:
+    with prepare(command, program, loop.filter_flags) as prepared:
         child = spawn.launch(prepared.steps)
         try:
             ptrace.seize(child.pid, TRACE_OPTIONS | ptrace.PTRACE_O_EXITKILL)
@@ -33,9 +33,10 @@ def start(loop: PtraceLoop, command: Command, program: Program | None) -> int:
             os.waitpid(child.pid, 0)
             raise reason from error
         root = loop.begin(Tracee(child.pid, child.pid, started=False))
-        os.write(prepared.release, b"!")
-        while child.pid in loop.tracees and not root.started:
-            loop.step()
+        with loop.meeting(child):
+            os.write(prepared.release, b"!")
+            while child.pid in loop.tracees and not root.started:
+                loop.step()
     failure = child.failure()
     if failure is not None:
         raise exec_failure(command, *failure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from accel.abi import Abi
 from accel.call import Call
@@ -13,7 +13,18 @@ from accel.records import Sink
 from accel.results import CallCounter
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 
-__all__ = ["Loop", "Observer", "Policy", "RecordObserver", "RuleNumber"]
+if TYPE_CHECKING:
+    from accel.checks import Judgements
+
+__all__ = [
+    "Loop",
+    "Mechanism",
+    "Observer",
+    "Policy",
+    "RecordObserver",
+    "RuleNumber",
+    "Supervising",
+]
 
 #: The position of a rule in its plan.
 RuleNumber = int
@@ -40,11 +51,33 @@ class Policy(Protocol):
     def loop_answers(self) -> Mapping[int, Answer]:
         """Map SECCOMP_RET_DATA to its answer, where no Python code needs to see the stop."""
 
+    def judgements(self) -> Judgements | None:
+        """Tell how the loop finds the rule of a call that ``settle`` is asked about; None: never.
+
+        Where it does not find one that ``loop_answers`` would answer, the stop is Python's.
+        """
+
     def event_rules(self) -> Mapping[tuple[Abi, int], int]:
         """Map calls that stop by exit events to a RET_DATA, where ``loop_answers`` has an answer.
 
         Those whose rule their number alone does not tell are left out.
         """
+
+    @property
+    def calls_observed(self) -> bool:
+        """Whether somebody observes calls, and does not only count them."""
+
+    def notify_answers(self) -> Mapping[tuple[Abi, int], Answer]:
+        """Map calls that come by notification to their answer, where no Python code needs to see.
+
+        Those whose rule their number alone does not tell are left out.
+        """
+
+    def notify_judgements(self) -> Judgements | None:
+        """Tell how the loop finds the rule of those that were left out; None: never."""
+
+    def watches(self, call: Call) -> bool:
+        """Tell whether a call that no rule decides on is a blind spot to report."""
 
     def decide(self, rule: RuleNumber, stop: SyscallEntryStop) -> tuple[Decision, int]:
         """Answer a stop; tell how many handlers ran.
@@ -62,8 +95,8 @@ class Policy(Protocol):
         """Show a result to its handlers; return the one to replace it with, and how many ran."""
 
 
-class Loop(Protocol):
-    """What runs in the tracing thread, from the start of its tracees to their end."""
+class Mechanism(Protocol):
+    """What a thread runs from the start of its tracees to their end, and a Tracer asks of it."""
 
     @property
     def status(self) -> int | None:
@@ -83,9 +116,6 @@ class Loop(Protocol):
     def run(self) -> None:
         """Go on until no tracee is left; whatever it raises, the next time all will end."""
 
-    def step(self) -> None:
-        """Go on with what ``run`` did not know of; raise ChildProcessError if there is nothing."""
-
     def end(self) -> None:
         """Kill every tracee, or let those go that were attached to; in the tracing thread."""
 
@@ -95,17 +125,37 @@ class Loop(Protocol):
     def close(self) -> None:
         """Hand over what was recorded; nothing is traced any more."""
 
+    def stops_by_kind(self) -> Counter[str]:
+        """Count all kernel stops so far; from any thread."""
+
+    def counters(self) -> Mapping[tuple[Abi, int], CallCounter]:
+        """Sum up every call so far; from any thread."""
+
+
+class Loop(Mechanism, Protocol):
+    """One that waits by wait(2)."""
+
+    def step(self) -> None:
+        """Go on with what ``run`` did not know of; raise ChildProcessError if there is nothing."""
+
     def add_bell(self, pid: int, ring: Callable[[], None]) -> None:
         """Call ``ring`` when the child ``pid`` ends: how another thread interrupts the wait."""
 
     def remove_bell(self, pid: int) -> None:
         """Forget a bell that its owner takes down."""
 
-    def stops_by_kind(self) -> Counter[str]:
-        """Count all kernel stops so far; from any thread."""
 
-    def counters(self) -> Mapping[tuple[Abi, int], CallCounter]:
-        """Sum up every call so far; from any thread."""
+@runtime_checkable
+class Supervising(Protocol):
+    """A mechanism that answers user notifications, in threads of its own."""
+
+    @property
+    def notifications(self) -> int:
+        """How many there were so far; from any thread."""
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether the caller is one of these threads, which run handlers."""
 
 
 class Observer(Protocol):

@@ -1,6 +1,7 @@
 """Where the machine code of the compiled loop is kept, so that later processes need no compiler.
 
-``loop-HASH`` in the user's cache: HASH is that of the source it was compiled from.
+``loop-HASH`` in the user's cache: HASH is that of the source it was compiled from. The loop of a
+supervisor is in ``notify_loop-HASH``.
 """
 
 from __future__ import annotations
@@ -13,43 +14,44 @@ from typing import Final
 
 from bpf import user_cache
 
-__all__ = ["load", "path", "store"]
+__all__ = ["LOOP", "NOTIFY_LOOP", "load", "path", "store"]
 
 _MAGIC: Final = b"accel loop x86-64\n"
-_MODULE: Final = "accel._loop"
+LOOP: Final = "accel._loop"
+NOTIFY_LOOP: Final = "accel._notify_loop"
 
 
-def path() -> str:
+def path(module: str = LOOP) -> str:
     """Tell where the file is; empty if it cannot be anywhere. Cost: it reads the source."""
-    name = _name()
+    name = _name(module)
     return os.path.join(user_cache.directory(), name) if name and user_cache.directory() else ""
 
 
-def load() -> bytes | None:
+def load(module: str = LOOP) -> bytes | None:
     """Read the code; None if there is none that can be trusted."""
-    content = user_cache.take(_name())
+    content = user_cache.take(_name(module))
     if content is None or not content.startswith(_MAGIC):
         return None
     return content.removeprefix(_MAGIC) or None
 
 
-def store(code: bytes) -> bool:
+def store(code: bytes, module: str = LOOP) -> bool:
     """Keep the code for later processes; False where nothing can be written."""
-    name = _name()
+    name = _name(module)
     return bool(name) and user_cache.keep(name, _MAGIC + code)
 
 
-def _name() -> str:
+def _name(module: str) -> str:
     import _imp  # noqa: PLC0415 - the hash of pycs; hashlib takes 2 ms to import
 
-    source = _source()
-    return f"loop-{_imp.source_hash(0, source).hex()}" if source else ""
+    source = _source(LOOP) + (_source(module) if module != LOOP else b"")
+    return f"{module.rpartition('._')[2]}-{_imp.source_hash(0, source).hex()}" if source else ""
 
 
-def _source() -> bytes:
-    """Read the source of the compiled loop without importing it."""
+def _source(module: str) -> bytes:
+    """Read the source of a module without importing it."""
     package = sys.modules["accel"].__path__
-    spec = PathFinder.find_spec(_MODULE, package)
+    spec = PathFinder.find_spec(module, package)
     with contextlib.suppress(OSError):
         if spec is not None and spec.origin:
             with open(spec.origin, "rb") as file:

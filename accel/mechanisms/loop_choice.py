@@ -11,20 +11,22 @@ the command starts, ``auto`` is the default.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import threading
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from accel._kernel import machine_code
 from accel.errors import SetupError
 from accel.mechanisms import loop_cache, twin_loop
 from accel.mechanisms.ring import RETURNED, RUNNING
-from accel.mechanisms.stop_tables import EXCEPTION, StopTables
+from accel.mechanisms.stop_tables import EXCEPTION
 
-__all__ = ["LoopChoice", "NextChange"]
+__all__ = ["Compiled", "LoopChoice", "NextChange"]
 
-NextChange: TypeAlias = Callable[[StopTables], int]
+#: Of StopTables, or of NotifyTables: whatever has its words where a loop knows them.
+NextChange: TypeAlias = Callable[[Any], int]
 
 _VARIABLE: Final = "ACCEL_LOOP"
 _WISHES: Final = ("auto", "numba", "python")
@@ -35,36 +37,45 @@ _STOPS_WORTH_COMPILING: Final = 50_000
 class LoopChoice:
     """The loop of one tracing thread; raise SetupError if the chosen one is not there."""
 
-    def __init__(self, *, worth_compiling: int = _STOPS_WORTH_COMPILING) -> None:
+    def __init__(
+        self,
+        *,
+        worth_compiling: int = _STOPS_WORTH_COMPILING,
+        twin: NextChange = twin_loop.next_change,
+        compiled: Compiled | None = None,
+    ) -> None:
         wish = os.environ.get(_VARIABLE, "auto")
         if wish not in _WISHES:
             raise SetupError(f"{_VARIABLE} is {wish!r}", hint=f"use {', '.join(_WISHES)}")
         #: Answer stops until there is something for Python. May change between two calls.
-        self.next_change: NextChange = twin_loop.next_change
+        self.next_change: NextChange = twin
+        self._compiled = compiled or _compiled
         self._worth_compiling = worth_compiling
         #: Whether another loop may take over.
         self.may_change = False
         if wish == "numba":
-            _compiled.compile()
-            self.next_change = _compiled.result()
+            self._compiled.compile()
+            self.next_change = self._compiled.result()
         elif wish == "auto":
-            self.may_change = not self._take(_compiled.load())
+            self.may_change = not self._take(self._compiled.load())
 
     def consider(self, answered: int) -> None:
         """Compile if ``answered`` stops are worth it; take the compiled loop when it is there."""
         if self.may_change and answered >= self._worth_compiling:
-            _compiled.start()
-            self.may_change = not (self._take(_compiled.loop) or _compiled.error)
+            self._compiled.start()
+            self.may_change = not (self._take(self._compiled.loop) or self._compiled.error)
 
     def _take(self, loop: NextChange | None) -> bool:
         self.next_change = loop or self.next_change
         return loop is not None
 
 
-class _Compiled:
-    """The compiled loop of this process."""
+class Compiled:
+    """A compiled loop of this process: a function of a module that imports numba."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = loop_cache.LOOP, function: str = "next_change") -> None:
+        self._module = module
+        self._function = function
         self.loop: NextChange | None = None
         #: Why there is none.
         self.error: Exception | None = None
@@ -74,7 +85,7 @@ class _Compiled:
     def load(self) -> NextChange | None:
         """Take the code from its file; None if it is not there, or cannot be run here."""
         with self._lock, contextlib.suppress(OSError):
-            code = None if self.loop else loop_cache.load()
+            code = None if self.loop else loop_cache.load(self._module)
             if code:
                 self.loop = _callable(code)
         return self.loop
@@ -96,10 +107,11 @@ class _Compiled:
         if self.load():
             return
         try:
-            from accel import _emit, _loop  # noqa: PLC0415 - numba, only here: see above
+            from accel import _emit  # noqa: PLC0415 - numba, only here: see above
 
-            code = _emit.machine_code(_loop.next_change)
-            loop_cache.store(code)
+            function = getattr(importlib.import_module(self._module), self._function)
+            code = _emit.machine_code(function)
+            loop_cache.store(code, self._module)
             self.loop = _callable(code)
         except Exception as error:  # noqa: BLE001 - whatever numba may raise, the twin is there
             self.error = error
@@ -114,18 +126,18 @@ class _Compiled:
         return self.loop
 
 
-_compiled: Final = _Compiled()
+_compiled: Final = Compiled()
 
 
 def _callable(code: bytes) -> NextChange:
     """Wrap int f(int64 *result, void **exception, int64 control): how numba enters a function."""
     function = machine_code.function(machine_code.executable(code), 3)
 
-    def next_change(tables: StopTables) -> int:
+    def next_change(tables: Any) -> int:
         control = tables.control.address
         tables.control.view[RETURNED] = RUNNING
         function(control + 8 * RETURNED, control + 8 * EXCEPTION, control)
-        change = tables.control.view[RETURNED]
+        change: int = tables.control.view[RETURNED]
         if change < 0:
             raise OSError(-change, os.strerror(-change))
         return change

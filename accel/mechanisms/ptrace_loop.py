@@ -13,10 +13,11 @@ import os
 import signal as signals
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from time import monotonic_ns
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from accel._kernel import ptrace
+from accel._kernel import ptrace, spawn
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT
 from accel.abi import Abi
 from accel.call import Call
@@ -67,6 +68,8 @@ class PtraceLoop(abc.ABC):
 
     #: Whether tracees stop at every call: resumed with PTRACE_SYSCALL instead of PTRACE_CONT.
     every_call: ClassVar[bool]
+    #: Of seccomp(2), for the filter that the command gets.
+    filter_flags = 0
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class PtraceLoop(abc.ABC):
             recorder.ring if recorder is not None else None,
             captures,
             policy.event_rules(),
+            None if self.every_call else policy.judgements(),
         )
         records = None
         if recorder is not None and recorder.wants_all:
@@ -129,6 +133,10 @@ class PtraceLoop(abc.ABC):
         """Trace the thread that will be the command."""
         self.root = root.tid
         return self.add(root)
+
+    def meeting(self, child: spawn.Launch) -> AbstractContextManager[None]:  # noqa: ARG002 - for others
+        """Do what is to be done beside until a child has executed."""
+        return contextlib.nullcontext()
 
     def add_bell(self, pid: int, ring: Callable[[], None]) -> None:
         """Call ``ring`` when the child ``pid`` ends: how another thread interrupts the wait."""

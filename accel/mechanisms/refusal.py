@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 
-from accel.errors import PtraceUnavailable
+from accel.errors import PtraceUnavailable, UnsupportedKernel
 
-__all__ = ["is_ending", "tracer_of", "why_not_attached"]
+__all__ = ["is_ending", "tracer_of", "why_no_listener", "why_not_attached"]
 
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 #: proc(5): the flags of a task are the seventh field of its stat behind the name.
@@ -55,6 +55,25 @@ def _refused_process(pid: int, error: OSError) -> PtraceUnavailable:
         )
     hint = "it is not yours: run as its user or as root"
     return PtraceUnavailable(f"not permitted to trace process {pid}", hint=hint)
+
+
+def why_no_listener(step: str, number: int, reason: str) -> UnsupportedKernel:
+    """Explain why there can be no user notifications: which step failed, and with which errno."""
+    without = "use mechanism auto or seccomp-trace"
+    if step == "listener" and number == errno.EBUSY:
+        return UnsupportedKernel(
+            "another filter here has the listener for user notifications already (a container, a"
+            " sandbox, WSL), and the kernel allows one",
+            hint=f"run outside of it, or {without}",
+        )
+    if step == "pidfd_getfd":
+        return UnsupportedKernel(
+            f"the listener cannot be taken over from the child: {reason}",
+            hint=f"it needs Linux 5.6, and the right to trace: see accel doctor, or {without}",
+        )
+    return UnsupportedKernel(
+        f"no user notifications here: {reason}", hint=f"see what works: accel doctor; or {without}"
+    )
 
 
 def tracer_of(tid: int) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from accel._kernel import ptrace
 from accel._kernel.words import Words
@@ -18,6 +18,9 @@ from accel.decision import Answer
 from accel.mechanisms.ring import CONTROL_WORDS, Ring
 from accel.records import ABIS, RECORD_SIZE
 from accel.results import CallCounter
+
+if TYPE_CHECKING:
+    from accel.checks import Judgements
 
 __all__ = ["StopTables"]
 
@@ -42,10 +45,16 @@ READY: Final = 1
 PENDING: Final = 2
 
 # What happens to a call: an answer for each RET_DATA. Its action is TO_PYTHON, or one of these.
+# JUDGE: the filter could not tell the rule; the answer is then that of JUDGED + the RET_DATA of the
+# rule that the call falls under, that of NOBODY, or UNKNOWN, which is TO_PYTHON.
 RESUME: Final = 1
 SKIP: Final = 2
 INSPECT: Final = 3
 SKIP_INSPECT: Final = 4
+JUDGE: Final = 5
+JUDGED: Final = _RET_DATA_VALUES
+NOBODY: Final = JUDGED
+UNKNOWN: Final = 2 * JUDGED - 1
 ACTION, VALUE, RECORDED, RULE, ANSWER_WORDS = 0, 1, 2, 3, 8
 ENTRY, ENTRY_STATE, EXIT, EXIT_STATE = 4, 5, 6, 7
 
@@ -75,6 +84,8 @@ EXCEPTION: Final = 82
 #: The siginfo_t of a signal-delivery-stop, and what an exit event's SIGTRAP carries in it.
 SIGINFO: Final = 84
 EVENT_COOKIE: Final = 0x6163_6365_6C00_0001
+#: Where the tables are that calls are judged by, see judge_tables; 0: there are none.
+JUDGEMENT: Final = 100
 #: A page and more that functions of the user's read tracee memory into.
 _MEMORY_WORDS: Final = 512 + 64
 QUEUE_LENGTH: Final = 4096
@@ -87,7 +98,8 @@ class StopTables:
 
     ``answers`` are given by RET_DATA; ``captures`` tells which arguments of a call are strings to
     record, as bits, by ABI and number; ``exit_rules`` which RET_DATA, though no filter returns it,
-    stands for the rule of a call that stops by an exit event.
+    stands for the rule of a call that stops by an exit event. ``judgements`` are of the calls whose
+    rule the filter does not tell.
     """
 
     def __init__(
@@ -96,10 +108,11 @@ class StopTables:
         ring: Ring | None = None,
         captures: Mapping[tuple[Abi, int], int] | None = None,
         exit_rules: Mapping[tuple[Abi, int], int] | None = None,
+        judgements: Judgements | None = None,
     ) -> None:
         self.control = ring.control if ring is not None else Words(CONTROL_WORDS)
         self.tracees = Words(RECORD_WORDS * _PID_MAX_LIMIT)
-        self.answers = Words(ANSWER_WORDS * _RET_DATA_VALUES)
+        self.answers = Words(ANSWER_WORDS * 2 * _RET_DATA_VALUES)
         self.counters = Words(len(ABIS) * MAX_NUMBER * COUNTER_WORDS)
         self.captures = Words(len(ABIS) * MAX_NUMBER)
         self.queue = Words(QUEUE_LENGTH)
@@ -119,8 +132,26 @@ class StopTables:
             for (abi, number), value in (values or {}).items():
                 if number < MAX_NUMBER:
                     table.view[ABIS.index(abi) * MAX_NUMBER + number] = value
+        #: What calls are judged by.
+        self.judge = None
+        if judgements is not None:
+            from accel.mechanisms.judge_tables import JudgeTables  # noqa: PLC0415 - few need them
+
+            self._store_judged(judgements)
+            self.judge = JudgeTables(judgements)
+            self.control.view[JUDGEMENT] = self.judge.words.address
         #: Whether there is anything for the loop to answer.
-        self.has_answers = any(_action(answer) != TO_PYTHON for answer in answers.values())
+        self.has_answers = judgements is not None or any(
+            _action(answer) != TO_PYTHON for answer in answers.values()
+        )
+
+    def _store_judged(self, judgements: Judgements) -> None:
+        view = self.answers.view
+        for ret_data in judgements.judged:
+            view[ANSWER_WORDS * ret_data + ACTION] = JUDGE
+        for ret_data, answer in judgements.answers:
+            self._store(ANSWER_WORDS * (JUDGED + ret_data), answer)
+        view[ANSWER_WORDS * NOBODY + ACTION] = RESUME
 
     def _store(self, at: int, answer: Answer) -> None:
         view = self.answers.view

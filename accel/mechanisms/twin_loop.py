@@ -208,14 +208,15 @@ def _set_result(tables: t.StopTables, tid: int, *, skips: bool) -> None:
 
 def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) -> int:
     """Look up the answer to a seccomp-stop; count and record it, unless it is TO_PYTHON."""
-    answer = tables.answers.view[t.ANSWER_WORDS * info.ret_data :][: t.ANSWER_WORDS]
-    abi = Abi.of(info.arch, info.number)
-    if abi not in ABIS or not 0 <= info.number < t.MAX_NUMBER or not answer[t.ACTION]:
+    call = _call_of(info)
+    verdict = _settle(tables, tid, call, info)
+    answer = tables.answers.view[t.ANSWER_WORDS * verdict :][: t.ANSWER_WORDS]
+    if call < 0 or not answer[t.ACTION]:
         return t.TO_PYTHON
-    word = 0xFFFF_FFFF if abi is Abi.I386 else _NO_SYSTEM_CALL
+    word = _word(call)
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
     record[t.ENTERED_NS], record[t.LEFT_NS] = now, 0
-    record[t.NUMBER] = _signed(info.number | ABIS.index(abi) << 32 | answer[t.RULE] << 48)
+    record[t.NUMBER] = _signed(info.number | call >> t.CALL_SHIFT << 32 | answer[t.RULE] << 48)
     for position, argument in enumerate(info.arguments):
         record[t.ARGUMENTS + position] = _signed(argument & word)
     record[t.RESULT] = record[t.FLAGS] = 0
@@ -233,10 +234,9 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
         # It is emulated, and there is no exit-stop.
         action = t.RESUME if action == t.INSPECT else t.SKIP
         is_pending = False
-    call = info.number + t.MAX_NUMBER * ABIS.index(abi)
     _count(tables, call, calls=1, stops=1)
     tables.control.view[t.SECCOMP_STOPS] += 1
-    record[t.TRACEE_STATE] = t.PENDING + info.ret_data if is_pending else t.READY
+    record[t.TRACEE_STATE] = t.PENDING + verdict % t.JUDGED if is_pending else t.READY
     if answer[t.RECORDED]:
         _begin(tables, tid, tables.captures.view[call], is_pending=is_pending)
     if action in (t.SKIP, t.SKIP_INSPECT):
@@ -247,6 +247,31 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
         assert tables.ring is not None
         tables.ring.append(tables.record(tid))
     return action
+
+
+def _call_of(info: ptrace.SyscallInfo) -> int:
+    """Index a call in the counters; -1 if they have no place for it."""
+    abi = Abi.of(info.arch, info.number)
+    if abi not in ABIS or not 0 <= info.number < t.MAX_NUMBER:
+        return -1
+    return info.number + t.MAX_NUMBER * ABIS.index(abi)
+
+
+def _word(call: int) -> int:
+    """Tell how much of a register is an argument: int 0x80 leaves upper halves as they were."""
+    return 0xFFFF_FFFF if call >= t.MAX_NUMBER else _NO_SYSTEM_CALL
+
+
+def _settle(tables: t.StopTables, tid: int, call: int, info: ptrace.SyscallInfo) -> int:
+    """Find the answer to a seccomp-stop: that of the rule that the filter named, or judge."""
+    judges = tables.answers.view[t.ANSWER_WORDS * info.ret_data + t.ACTION] == t.JUDGE
+    if not judges or call < 0:
+        return info.ret_data
+    from accel.mechanisms.twin_judge import judge  # noqa: PLC0415 - few need it
+
+    assert tables.judge is not None
+    arguments = [argument & _word(call) for argument in info.arguments]
+    return judge(tables.judge, tid, call, info.ret_data, arguments)
 
 
 def leave(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) -> bool:

@@ -2,7 +2,9 @@
  *
  * COMMAND runs under a filter that selects the x86_64 call NUMBER; the loop answers it and nothing
  * else. MODE is count, observe (a record of 128 bytes is written to a ring), skipexit (its arguments
- * are read), skipcall or both (stops). Only the requests that each answer needs are made.
+ * are read), skipcall, both (stops), or judge (its path is read, and it is skipped if that begins with
+ * /secret/). Only the requests that each answer needs are made. MODE syscall does what both does
+ * without a filter: PTRACE_SYSCALL stops at every call, twice.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,7 +28,7 @@
 #define RET_DATA 0x100
 #define SKIPPED_RESULT 4242
 
-enum mode { COUNT, OBSERVE, SKIPEXIT, SKIPCALL, BOTH };
+enum mode { COUNT, OBSERVE, SKIPEXIT, SKIPCALL, BOTH, JUDGE, SYSCALL };
 
 static void check(long result, const char *what)
 {
@@ -35,7 +38,7 @@ static void check(long result, const char *what)
 	}
 }
 
-static void run(long number, char **command)
+static void run(long number, enum mode mode, char **command)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -47,7 +50,8 @@ static void run(long number, char **command)
 
 	raise(SIGSTOP);
 	check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS");
-	check(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "PR_SET_SECCOMP");
+	if (mode != SYSCALL)
+		check(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "PR_SET_SECCOMP");
 	execvp(command[0], command);
 	perror(command[0]);
 	_exit(127);
@@ -85,6 +89,22 @@ static void record(pid_t tid, const struct __ptrace_syscall_info *info)
 	memcpy(one->arguments, info->seccomp.args, sizeof(one->arguments));
 }
 
+/* Tell whether the second argument is a path below /secret. */
+static int is_secret(pid_t tid, const struct __ptrace_syscall_info *info)
+{
+	static const char prefix[] = "/secret/";
+	char path[256];
+	struct iovec local = { path, sizeof(path) };
+	struct iovec remote = { (void *)info->seccomp.args[1], sizeof(path) };
+	unsigned long left = 4096 - (info->seccomp.args[1] & 4095);
+
+	if (remote.iov_len > left)
+		remote.iov_len = left;
+	if (process_vm_readv(tid, &local, 1, &remote, 1, 0) < (long)sizeof(prefix))
+		return 0;
+	return memcmp(path, prefix, sizeof(prefix) - 1) == 0;
+}
+
 static int answer(pid_t tid, int status, enum mode mode)
 {
 	struct __ptrace_syscall_info info;
@@ -105,6 +125,13 @@ static int answer(pid_t tid, int status, enum mode mode)
 		case SKIPEXIT:
 			ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info);
 			break;
+		case SYSCALL:
+			break;
+		case JUDGE:
+			ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info);
+			if (!is_secret(tid, &info))
+				break;
+			/* fall through */
 		case SKIPCALL:
 			ptrace(PTRACE_GETREGS, tid, 0, &registers);
 			registers.orig_rax = -1;
@@ -123,21 +150,46 @@ static int answer(pid_t tid, int status, enum mode mode)
 	return ptrace(PTRACE_CONT, tid, 0, WSTOPSIG(status));
 }
 
+/* Without a filter: the number is read at each entry, the rest of selected calls only. */
+static int answer_any(pid_t tid, int status, long number)
+{
+	static int is_inside, is_selected;
+	struct __ptrace_syscall_info info;
+	int signal = status >> 16 ? 0 : WSTOPSIG(status);
+
+	if (signal == (SIGTRAP | 0x80)) {
+		signal = 0;
+		is_inside = !is_inside;
+		if (is_inside || is_selected)
+			ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info);
+		if (is_inside) {
+			is_selected = info.entry.nr == (uint64_t)number;
+			counted += is_selected;
+		} else if (is_selected) {
+			errors += info.exit.is_error;
+		}
+	}
+	return ptrace(PTRACE_SYSCALL, tid, 0, signal);
+}
+
 int main(int argc, char **argv)
 {
-	static const char *const modes[] = { "count", "observe", "skipexit", "skipcall", "both" };
+	static const char *const modes[] = {
+		"count", "observe", "skipexit", "skipcall", "both", "judge", "syscall",
+	};
 	enum mode mode = COUNT;
 	int status;
 
 	if (argc < 4)
 		return 2;
 	while (strcmp(argv[1], modes[mode]))
-		if (++mode > BOTH)
+		if (++mode > SYSCALL)
 			return 2;
+	long number = atol(argv[2]);
 	pid_t child = fork();
 	check(child, "fork");
 	if (child == 0)
-		run(atol(argv[2]), argv + 3);
+		run(number, mode, argv + 3);
 	check(waitpid(child, &status, WUNTRACED), "waitpid");
 	check(ptrace(PTRACE_SEIZE, child, 0,
 		     PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL),
@@ -150,7 +202,10 @@ int main(int argc, char **argv)
 		check(tid, "wait4");
 		if (!WIFSTOPPED(status))
 			break;
-		answer(tid, status, mode);
+		if (mode == SYSCALL)
+			answer_any(tid, status, number);
+		else
+			answer(tid, status, mode);
 	}
 	if (WIFSIGNALED(status)) {
 		raise(WTERMSIG(status));

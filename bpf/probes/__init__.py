@@ -4,6 +4,9 @@ Everything here needs root, and bcc, whose Debian package is python3-bpfcc; with
 use raises ``bpf.errors.ProbesUnavailable``. Importing this package loads no bcc.
 """
 
+from bpf.probes.count import Count, Counts
 from bpf.probes.exit_signal import ExitSignals
+from bpf.probes.histogram import Histogram
+from bpf.probes.latency import Latencies, Latency
 
-__all__ = ["ExitSignals"]
+__all__ = ["Count", "Counts", "ExitSignals", "Histogram", "Latencies", "Latency"]

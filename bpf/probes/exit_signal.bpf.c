@@ -1,19 +1,11 @@
 /* Exit-only by signal: SIGTRAP to an armed thread whose system call has returned and is selected.
  *
- * Compiled by bcc, whose macros declare maps and programs; what selected() does is generated and
- * follows this text. No structure of the kernel is looked into whose layout depends on its version.
+ * Compiled by bcc, whose macros declare maps and programs; registers.bpf.h stands before this text,
+ * and what selected() does is generated and follows it. No structure of the kernel is looked into
+ * whose layout depends on its version.
  */
 
-enum { X86_64 = 0xc000003e, I386 = 0x40000003 }; /* <linux/audit.h> */
-enum { USER32_CS = 0x23 };                       /* __USER32_CS of <asm/segment.h> */
-enum { INT_0x80 = 0x80cd };                      /* the bytes cd 80, as a word */
 enum { SIGNAL_TRAP = 5 };
-
-/* struct pt_regs of <asm/ptrace.h>, as user space is promised it. */
-struct registers {
-	u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
-	u64 orig_rax, rip, cs, eflags, rsp, ss;
-};
 
 /* exit_signal.py reads it: no holes. */
 struct sample {
@@ -33,24 +25,6 @@ BPF_RINGBUF_OUTPUT(samples, 64); /* pages of 4096 bytes: 2520 samples */
 BPF_ARRAY(lost, u64, 1);
 
 static __always_inline bool selected(const struct sample *call);
-
-/* Whether the call was of the i386 ABI, which 64-bit code enters by int 0x80.
- *
- * SYSCALL leaves the address of the next instruction in RCX, where an argument of i386 would be. So
- * only where they differ the instruction must be looked at: after int 0x80, and after execve, which
- * clears RCX. A program can deceive this: by such an argument, or by changing the instruction.
- */
-static __always_inline bool is_i386(const struct registers *regs)
-{
-	u16 instruction = 0;
-
-	if ((u16)regs->cs == USER32_CS)
-		return true;
-	if (regs->rcx == regs->rip)
-		return false;
-	bpf_probe_read_user(&instruction, sizeof(instruction), (void *)(regs->rip - 2));
-	return instruction == INT_0x80;
-}
 
 static __always_inline void describe(struct sample *call, const struct registers *regs)
 {

@@ -44,7 +44,7 @@ class ExitSignals:
     """
 
     def __init__(self, selections: Sequence[ExitSelection]) -> None:
-        text = source("exit_signal.bpf.c") + "\n" + selection_code(selections)
+        text = source("registers.bpf.h", "exit_signal.bpf.c") + selection_code(selections)
         self._program: LoadedProgram | None = load(text)
         self._lost = 0
         try:

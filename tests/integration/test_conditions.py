@@ -18,7 +18,7 @@ import pytest
 from accel import Abi, Decision, SyscallEntryStop, SyscallMask, Tracer, arg, path, result, sockaddr
 from accel.errors import SetupError
 from accel.plan import Plan, Rule
-from tests.random_rules import DrawnRule, call, first_match, rules
+from tests.random_rules import DrawnRule, calls, first_match, rules
 from tests.support import compiled, require
 
 RULE_SETS = 500
@@ -77,7 +77,7 @@ def test_the_kernel_decides_as_the_model_on_random_rules_and_calls() -> None:
         program = plan.compile()
         jobs += struct.pack("=II", len(program), CALLS) + bytes(program)
         expected.append(0)
-        for made in (call(rng, drawn) for _ in range(CALLS)):
+        for made in calls(rng, drawn, CALLS):
             jobs += struct.pack("=Ii6Q", made.abi is Abi.I386, made.number, *made.arguments)
             first = first_match(drawn, made)
             seen[first is None] += 1
@@ -192,8 +192,8 @@ def test_exit_only_of_a_path_is_told_once_and_of_that_path_alone(tmp_path: Path)
     told: list[object] = []
     tracer.observe(told.append)
     assert traced(tracer) == ["0", "0"]
-    calls = [stop for stop in told if getattr(stop, "name", "") == "openat"]
-    assert [type(stop).__name__ for stop in calls] == ["SyscallExitStop"]
+    opened = [stop for stop in told if getattr(stop, "name", "") == "openat"]
+    assert [type(stop).__name__ for stop in opened] == ["SyscallExitStop"]
 
 
 def test_exit_events_alone_cannot_look_at_memory() -> None:

@@ -506,6 +506,6 @@ def test_without_privilege_one_line_says_what_to_do(tmp_path: Path) -> None:
 def test_a_program_that_does_not_compile_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the compiler says goes to stderr, what failed is raised."""
     signals(selecting(GETPPID)).close()
-    monkeypatch.setattr("bpf.probes.exit_signal.source", lambda _name: "no C")
+    monkeypatch.setattr("bpf.probes.exit_signal.source", lambda *_names: "no C")
     with pytest.raises(ProbesUnavailable, match="does not compile"):
         ExitSignals([])

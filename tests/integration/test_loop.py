@@ -155,8 +155,9 @@ def test_the_compiled_loop_takes_over_while_the_command_runs(
     require(importlib.util.find_spec("numba"), "numba is not installed")
     monkeypatch.setenv("ACCEL_LOOP", "auto")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(loop_choice, "_compiled", loop_choice._Compiled())
-    monkeypatch.setattr(LoopChoice.__init__, "__kwdefaults__", {"worth_compiling": 256})
+    monkeypatch.setattr(loop_choice, "_compiled", loop_choice.Compiled())
+    defaults = LoopChoice.__init__.__kwdefaults__ | {"worth_compiling": 256}
+    monkeypatch.setattr(LoopChoice.__init__, "__kwdefaults__", defaults)
     count = 200_000
     tracer = Tracer([compiled("getppid_loop"), str(count)], mask="getppid", capture_output=True)
     tracer.run()

@@ -13,6 +13,7 @@ from bench.__main__ import main
 from bench.audit import AuditUnavailable, KernelStopCount
 from bench.measure import Comparison, Contestant, Limit, Missing, Settings, Spread, compare
 from bench.report import as_json, as_markdown, broken_promises
+from bench.results import Results
 from bench.subjects import Outcome, Run, Task
 
 SAME = Outcome(0, "out", "err", ("file",))
@@ -106,7 +107,7 @@ def test_a_subject_that_is_missing_is_named_and_breaks_nothing() -> None:
     """A peer that is not installed is no failure of the bench."""
     comparison = compared(FakeSubject("peer", [], absence="peer is not installed"))
     assert broken_promises([comparison]) == []
-    assert "| peer | (peer is not installed) |" in as_markdown([comparison], {}, THREE)
+    assert "| peer | (peer is not installed) |" in as_markdown(Results((comparison,), {}, THREE))
 
 
 def test_a_subject_that_fails_is_reported_with_its_reason() -> None:
@@ -147,7 +148,7 @@ def test_without_the_kernels_count_the_tracers_own_is_shown() -> None:
     """The report says why the kernel did not count."""
     subject = FakeSubject("tracer", [1.0] * 4, own_stops=1234)
     comparison = compared(subject, counter=NoCount)
-    report = as_markdown([comparison], {}, THREE)
+    report = as_markdown(Results((comparison,), {}, THREE))
     assert "| tracer | 1,234 |" in report
     assert "not counted by the kernel: no tracefs" in report
 
@@ -160,7 +161,9 @@ def test_a_limit_is_judged_by_the_median_of_all_rounds(middle: float, kept: bool
     )
     assert (broken_promises([comparison]) == []) is kept
     verdict = "within" if kept else "more than"
-    assert f"times native, {verdict} the promised 1.1" in as_markdown([comparison], {}, THREE)
+    assert f"times native, {verdict} the promised 1.1" in as_markdown(
+        Results((comparison,), {}, THREE)
+    )
 
 
 def test_a_limit_of_a_missing_subject_is_not_judged() -> None:
@@ -182,7 +185,16 @@ def test_workloads_with_the_same_subjects_share_a_table() -> None:
     """A row for each subject, a column for each workload."""
     first = compared(FakeSubject("traced", [1.0, 20.0, 20.0, 20.0]))
     second = compared(FakeSubject("traced", [1.0, 30.0, 30.0, 30.0]))
-    lines = as_markdown([first, second], {}, THREE).splitlines()
+    lines = as_markdown(
+        Results(
+            (
+                first,
+                second,
+            ),
+            {},
+            THREE,
+        )
+    ).splitlines()
     assert "| time, native = 1 | work | work |" in lines
     assert "| native | 1 (10000.0 ms) | 1 (10000.0 ms) |" in lines
     assert "| traced | 2 (2..2) | 3 (3..3) |" in lines
@@ -192,27 +204,29 @@ def test_workloads_with_the_same_subjects_share_a_table() -> None:
 def test_the_time_to_start_is_told_in_milliseconds(workload: str) -> None:
     """Of workloads that do nothing a ratio says little."""
     started = replace(compared(FakeSubject("traced", [1.0, 0.1, 0.3, 0.2])), workload=workload)
-    text = as_markdown([started], {}, THREE)
+    text = as_markdown(Results((started,), {}, THREE))
     assert f"(`{workload}`): native 10,000 (10,000..10,000) ms, traced 200 (100..300) ms." in text
 
 
 def test_missing_workloads_are_named() -> None:
     """What could not be measured is in the report, with the reason."""
     assert "- missing: gcc: gcc is not installed" in as_markdown(
-        [compared()], {"gcc": "gcc is not installed"}, THREE
+        Results((compared(),), {"gcc": "gcc is not installed"}, THREE)
     )
 
 
 def test_a_short_run_says_that_it_is_not_to_be_quoted() -> None:
     """Fewer than five rounds are a trial."""
-    assert "Too short to be quoted" in as_markdown([compared()], {}, THREE)
-    assert "Too short to be quoted" not in as_markdown([compared()], {}, Settings(rounds=5))
+    assert "Too short to be quoted" in as_markdown(Results((compared(),), {}, THREE))
+    assert "Too short to be quoted" not in as_markdown(
+        Results((compared(),), {}, Settings(rounds=5))
+    )
 
 
 def test_the_json_report_has_every_cost() -> None:
     """Whoever wants another statistic than the median can compute it."""
     comparison = compared(FakeSubject("traced", [1.0, 20.0, 30.0, 40.0], own_stops=7))
-    report = json.loads(as_json([comparison], {}, THREE))
+    report = json.loads(as_json(Results((comparison,), {}, THREE)))
     traced = report["comparisons"][0]["measured"][1]
     assert report["schema"] == 1
     assert traced["costs"] == [20.0, 30.0, 40.0]

@@ -14,6 +14,7 @@ from accel.capabilities import MECHANISMS
 from bench import combinations, copies
 from bench.measure import Comparison, Measured, Settings
 from bench.report import as_markdown
+from bench.results import Results
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "bench-combinations.md"
 CALLS = 100
@@ -125,7 +126,7 @@ def test_a_speed_up_over_what_is_missing_is_unknown() -> None:
 def test_what_a_workload_alone_has_to_say_follows_its_tables() -> None:
     """The findings come last."""
     comparison = replace(compared(), paragraphs=("A table of its own.",))
-    text = as_markdown([comparison], {}, Settings())
+    text = as_markdown(Results((comparison,), {}, Settings()))
     tables, own, findings = text.partition("A table of its own.\n")
     assert own
     assert "| ptrace-stops |" in tables

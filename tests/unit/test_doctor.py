@@ -16,6 +16,7 @@ from accel._kernel.attempt import Outcome
 from accel._kernel.probes import Kernel, Library
 from accel._kernel.rehearsal import EXPECTED_STOPS, Rehearsal
 from accel.command_line import doctor as command
+from accel.costs import ASSUMED, CostTable
 from accel.doctor import INDISPENSABLE, Check, Host, examine, hindrances
 
 WORKED = Outcome()
@@ -79,6 +80,7 @@ def host(tree: Path, files: Mapping[str, str | None] = FILES, **fields: object) 
         library=Library((2, 5, 5), ()),
         release="6.1.0-18-amd64",
         python_path=(str(tree / "venv"),),
+        costs=CostTable(ASSUMED.ns, measured_at=1),
     )
     return replace(good, **fields)  # type: ignore[arg-type]
 
@@ -431,6 +433,15 @@ def test_bytes_that_are_no_text_are_escaped(tmp_path: Path) -> None:
     assert found(host(tmp_path, files))["other tracer"].detail.startswith("stra\\xe7e (pid 77)")
 
 
+def test_costs_that_nobody_measured_can_be_measured(tmp_path: Path) -> None:
+    """Measured ones are as old as they are; without, doctor says what to type."""
+    check = found(host(tmp_path))["costs"]
+    assert (check.state, check.detail.split(",")[1]) == ("ok", " with the compiled loop")
+    assert check.detail.startswith("measured ")
+    check = found(host(tmp_path, costs=None))["costs"]
+    assert (check.state, check.advice) == ("limited", "accel doctor --measure")
+
+
 # ------------------------------------------------------------------------------- presentation
 
 CHECKS = (
@@ -465,8 +476,10 @@ def test_only_states_are_coloured() -> None:
 
 
 def test_a_check_is_json_as_it_is() -> None:
-    """Its four fields, by their names."""
-    assert json.loads(command._json(CHECKS)) == {
+    """Its four fields, by their names; costs are beside."""
+    found = json.loads(command._json(CHECKS, ASSUMED))
+    assert found.pop("costs")["source"] == "assumed"
+    assert found == {
         "schema": 1,
         "checks": [
             {"name": "ptrace", "state": "missing", "detail": "refused", "advice": CHECKS[0].advice},

@@ -13,14 +13,15 @@ ROOT = Path(__file__).parents[2]
 #: {layer: the layers it may import}; a module belongs to the longest prefix. "values" are the
 #: modules that describe calls, masks, decisions and stops, and know of no process.
 VALUES = frozenset(
-    "accel.abi accel.arguments accel.call accel.capabilities accel.class_index"
-    " accel.class_rules accel.classes accel.decision accel.errors accel.expressions accel.families"
-    " accel.mask accel.mask_grammar accel.pointees accel.posix_regex accel.records"
-    " accel.results accel.role_rules accel.roles accel.scalars accel.signatures accel.stops"
-    " accel.value_sets".split()
+    "accel.abi accel.arguments accel.call accel.capabilities accel.checks accel.class_index"
+    " accel.class_rules accel.classes accel.costs accel.decision accel.errors"
+    " accel.expressions accel.families accel.mask accel.mask_grammar accel.pointees"
+    " accel.posix_regex accel.records accel.results accel.role_rules accel.roles accel.scalars"
+    " accel.signatures accel.stops accel.value_sets".split()
 )
 MAY_IMPORT = {
     "bpf.value": set(),
+    "bpf.user_cache": set(),
     "bpf": {"bpf"},
     "bpf.probes": {"bpf", "bpf.probes"},
     "values": {"values"},
@@ -31,11 +32,13 @@ MAY_IMPORT = {
     "accel.plan_table": {"values", "accel.plan"},
     "accel.plan_listing": {"values", "bpf", "accel.plan", "accel.plan_table"},
     "accel.oci": {"values", "bpf", "accel.decoding", "accel.oci"},
-    "accel.policy": {"values", "accel.plan"},
+    "accel.judgements": {"values", "accel.plan"},
+    "accel.policy": {"values", "accel.plan", "accel.judgements"},
     "accel.tracee": {"values", "accel._kernel"},
     "accel.launch": {"values", "accel._kernel", "bpf"},
     "accel._emit": set(),
     "accel._loop": set(),
+    "accel._notify_loop": {"accel._loop"},
     "accel.jit": {"values", "accel._kernel", "accel._loop"},
     "accel.mechanisms": {
         "values", "bpf", "bpf.probes", "accel._kernel", "accel._emit", "accel._loop",
@@ -43,25 +46,30 @@ MAY_IMPORT = {
         "accel.launch", "accel.mechanisms",
     },
     "accel.tracing_thread": {"values", "accel._kernel", "accel.mechanisms"},
+    "accel.supervising_thread": {"bpf", "accel.launch", "accel.mechanisms", "accel.tracing_thread"},
     "accel.capture": {"accel.launch"},
     "accel.snapshots": {"values", "accel.decoding"},
     "accel.testing": {"values"},
     "accel.ptrace_vm": {"values", "accel._kernel", "bpf", "accel.ptrace_vm"},
     "accel.doctor": {"values", "accel._kernel", "bpf", "bpf.probes", "accel.doctor"},
+    "accel.mixed_plan": {"values", "accel.plan", "accel.mechanisms"},
+    "accel.exit_choice": {"values", "accel.plan"},
     "accel.observation": {"values", "bpf", "bpf.probes", "accel.plan"},
     "accel.mechanism_choice": {
-        "values", "bpf", "accel.plan", "accel.mechanisms", "accel.observation",
+        "values", "bpf", "accel.plan", "accel.mechanisms", "accel.exit_choice", "accel.observation",
+        "accel.mixed_plan",
     },
     "accel.rulebook": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
-        "accel.mechanism_choice", "accel.oci",
+        "accel.mechanism_choice", "accel.mixed_plan", "accel.oci",
     },
     "accel.tracer": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
-        "accel.tracing_thread", "accel.capture", "accel.snapshots", "accel.rulebook",
-        "accel.writers", "accel.oci",
+        "accel.tracing_thread", "accel.supervising_thread", "accel.capture", "accel.snapshots",
+        "accel.rulebook", "accel.writers", "accel.oci",
         "accel.observation",
     },
+    "accel.cost_measurement": {"values", "accel._kernel", "accel.tracer"},
     "accel.suggestion": {"values"},
     "accel.injection_grammar": {"values", "accel.decoding"},
     "accel.injection": {"values", "accel.decoding", "accel.injection_grammar"},
@@ -71,10 +79,18 @@ MAY_IMPORT = {
     "accel.command_line": {
         "values", "accel", "accel.tracer", "accel.writers", "accel.decoding", "accel.doctor",
         "accel.injection", "accel.injection_rules", "accel.command_line", "accel.oci",
-        "accel.plan_table", "accel.plan_listing", "accel.suggestion",
+        "accel.plan_table", "accel.plan_listing", "accel.cost_measurement", "accel.compare",
+        "accel.suggestion", "bpf", "bpf.probes",
+    },
+    "accel.audit": {"values"},
+    "accel.compare": {
+        "values", "bpf", "accel", "accel.tracer", "accel.writers", "accel.oci", "accel.audit",
+        "accel.compare",
     },
     "accel.__main__": {"accel.command_line"},
-    "bench": {"values", "accel", "accel.tracer", "accel.writers", "bench"},
+    "bench": {
+        "values", "accel", "accel.jit", "accel.tracer", "accel.writers", "accel.audit", "bench",
+    },
     "examples": {"values", "accel", "accel.writers"},
 }  # fmt: skip
 
@@ -115,9 +131,9 @@ def imports(path: Path) -> Iterator[str]:
 def test_a_module_imports_only_what_its_layer_may(module: str, path: Path) -> None:
     """Command line, bench → tracer → mechanisms → plan → bpf; everything → values.
 
-    How values are made, everybody may know.
+    How values are made, and where this user's files are kept, everybody may know.
     """
-    allowed = MAY_IMPORT[layer(module)] | {"bpf.value"}
+    allowed = MAY_IMPORT[layer(module)] | {"bpf.value", "bpf.user_cache"}
     wrong = {name for name in imports(path) if layer(name) not in allowed}
     assert not wrong, f"{module} ({layer(module)}) must not import {', '.join(sorted(wrong))}"
 

@@ -17,14 +17,15 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from accel import Decision
+from accel import Decision, checks, path
 from accel._kernel import perf
 from accel._kernel.ptrace import SyscallInfo
 from accel._kernel.words import Words
 from accel.abi import Abi
+from accel.checks import Candidate, Judgements
 from accel.decision import Answer
 from accel.errors import SetupError
-from accel.mechanisms import loop_cache, loop_choice, stop_tables, twin_loop
+from accel.mechanisms import judge_tables, loop_cache, loop_choice, stop_tables, twin_loop
 from accel.mechanisms import ring as ring_module
 from accel.mechanisms.loop_choice import LoopChoice
 from accel.mechanisms.ring import Ring
@@ -58,15 +59,34 @@ ADDRESSES = [*(ctypes.addressof(string) for string in STRINGS), 0, 16, (1 << 64)
 #: Calls of which the second argument, or the first and third, are captured.
 CAPTURES = {(Abi.X86_64, 110): 0b10, (Abi.X86_64, 0): 0b101, (Abi.I386, 110): 0b1}
 
+#: What stops for 0xAC04 may fall under that rule, or one of those behind it.
+_OPEN = (Abi.X86_64, Abi.X86_64.numbers["openat"]), (Abi.I386, Abi.I386.numbers["openat"])
+_JUDGED = Answer(Decision.inspect(), rule=4), Answer(Decision.fail(9), rule=6, is_recorded=False)
+JUDGEMENTS = Judgements(
+    frozenset({0xAC04}),
+    tuple(
+        (
+            call,
+            (
+                Candidate(0xAC04, checks.checks((path.within("/etc"),), *call)),
+                Candidate(0xAC05, checks.checks((path == "",), *call)),
+                Candidate(0xAC06, checks.checks((path.startswith("xx"),), *call)),
+            ),
+        )
+        for call in _OPEN
+    ),
+    ((0xAC04, _JUDGED[0]), (0xAC06, _JUDGED[1])),
+)
+
 arguments = st.tuples(*[st.sampled_from([*ADDRESSES, 3, (1 << 63) + 5])] * 6)
 infos = st.builds(
     SyscallInfo,
     op=st.sampled_from([2, 3]),
     arch=st.sampled_from([Abi.X86_64.audit_arch, Abi.I386.audit_arch, 0xC00000B7]),
     instruction_pointer=st.sampled_from([0x401000, VSYSCALL - 1, VSYSCALL, VSYSCALL + 4096]),
-    number=st.sampled_from([0, 1, 110, 1023, 1024, -1, 0x40000001]),
+    number=st.sampled_from([0, 1, 110, *(call[1] for call in _OPEN), 1023, 1024, -1, 0x40000001]),
     arguments=arguments,
-    ret_data=st.sampled_from([*ANSWERS, 0xAC04, 0xFFFE, 0]),
+    ret_data=st.sampled_from([*ANSWERS, 0xAC04, 0xAC04, 0xFFFE, 0]),
     result=st.sampled_from([0, -1, -4095, -4096, 7, -(1 << 63)]),
     stack_pointer=st.sampled_from([0, 0x7FFF_0000_1000]),
 )
@@ -90,7 +110,8 @@ def compiled_loop():
 
 def tables_for_all(**ring: Any) -> StopTables:
     """New tables in which all tids may be answered."""
-    tables = StopTables(ANSWERS, Ring(**ring) if ring else None, CAPTURES)
+    answers = ANSWERS | {0xAC04: _JUDGED[0]}
+    tables = StopTables(answers, Ring(**ring) if ring else None, CAPTURES, judgements=JUDGEMENTS)
     for tid in TIDS:
         tables.admit(tid, tid + 1 & 0x3FFFFF)
     return tables
@@ -264,7 +285,7 @@ def test_the_layout_is_written_down_twice_and_equal() -> None:
     """The compiled loop has its own copy: a change of one must be a change of both."""
     loop = compiled_loop()
     compared = 0
-    for module in (stop_tables, ring_module):
+    for module in (stop_tables, ring_module, judge_tables, checks):
         for name, value in vars(module).items():
             if name.isupper() and not name.startswith("_") and hasattr(loop, f"_{name}"):
                 assert getattr(loop, f"_{name}") == value, name
@@ -360,7 +381,7 @@ def test_without_numba_the_twin_stays(monkeypatch: pytest.MonkeyPatch, tmp_path:
     """Nothing is said; whoever insists on numba is told what to install."""
     monkeypatch.setitem(sys.modules, "accel._loop", None)
     monkeypatch.delattr("accel._loop", raising=False)
-    monkeypatch.setattr(loop_choice, "_compiled", loop_choice._Compiled())
+    monkeypatch.setattr(loop_choice, "_compiled", loop_choice.Compiled())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("ACCEL_LOOP", "auto")
     choice = LoopChoice(worth_compiling=1)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 import bpf
-from accel import Decision, SyscallMask, Tracer, arg
+from accel import Decision, SyscallMask, Tracer, arg, path
 from accel.arguments import Conditions
 from accel.plan import Plan, Rule
 from accel.plan_listing import listing
@@ -58,6 +58,57 @@ def test_a_handler_decides_in_python() -> None:
     assert described(tracer) == [("handler", "seccomp-trace", (1, 2), why)]
 
 
+@pytest.mark.parametrize(
+    ("decision", "mask", "python"),
+    [
+        (Decision.fail(13), None, ""),
+        (Decision.allow(), "openat", ""),
+        (Decision.inspect(), None, ""),
+        (Decision.exit_only(), None, "Python hides its entry"),
+        (Decision.resume().delayed(entry_ns=1), None, "Python signals, or delays"),
+    ],
+)
+def test_what_no_filter_can_judge_is_the_loops(
+    decision: Decision, mask: str | None, python: str
+) -> None:
+    """One stop more than the decision needs, and Python only for what the loop cannot do."""
+    tracer = Tracer(["true"], mask=mask)
+    tracer.decide("openat", decision, where=path.within("/etc"))
+    row = described(tracer)[0]
+    why = "it looks at tracee memory, which no filter can read"
+    assert row[0] == ("handler" if python else "loop")
+    assert row[1:] == (
+        "seccomp-trace",
+        (1 + decision.exit,) * 2,
+        "; ".join(filter(None, [why, python])),
+    )
+
+
+def test_a_handler_asks_for_python_only_where_its_condition_holds() -> None:
+    """The plan says so of that rule; a compiled one needs none."""
+    tracer = Tracer(["true"])
+    tracer.on_entry("openat", where=path == "/a")(lambda _stop: None)
+    tracer.decide("openat", Decision.fail(2), where=path == "/b")
+    tiers = [(row.tier, row.why.partition("; ")[2]) for row in rows(tracer.plan)]
+    assert tiers == [("handler", "its handler is not compiled (jit=True)"), ("loop", "")]
+
+
+def test_python_judges_where_every_call_stops() -> None:
+    """Without a filter there is no rule for the loop to begin at."""
+    tracer = Tracer(["true"], mechanism="ptrace-syscall")
+    tracer.decide("openat", Decision.fail(2), where=path == "/a")
+    assert described(tracer)[0][0] == "handler"
+
+
+def test_a_race_is_noted_where_the_call_may_then_run() -> None:
+    """Not where all calls that are looked at are skipped."""
+    tracer = Tracer(["true"])
+    tracer.decide("openat", Decision.fail(2), where=path == "/a")
+    assert any("a race where the call then runs" in note for note in tracer.plan.notes)
+    tracer.decide("openat", Decision.fail(13))
+    assert not any("a race" in note for note in tracer.plan.notes)
+
+
 def test_without_a_filter_the_kernel_answers_nothing() -> None:
     """Every call stops, and Python answers."""
     tracer = Tracer(["true"], mechanism="ptrace-syscall")
@@ -89,7 +140,7 @@ def test_the_table_and_json_say_the_same() -> None:
             {
                 "rule": "!read", "decision": "observe", "tier": "loop",
                 "mechanism": "seccomp-trace", "stops": 1, "least_stops": 1,
-                "why": "its arguments are observed",
+                "notifications": 0, "why": "its arguments are observed",
             }
         ],
         "notes": [],

@@ -1,0 +1,131 @@
+"""The loop of a supervisor in Python: where the compiled one is not there, and its oracle.
+
+Same tables, same contract, no shared line: see ``accel._notify_loop``.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Sequence
+from typing import Final
+
+from accel._kernel import notify
+from accel._kernel.machine_code import function
+from accel.abi import Abi
+from accel.mechanisms import notify_tables as t
+from accel.mechanisms.stop_tables import JUDGE, MAX_NUMBER, NOBODY, RESUME, SKIP, TO_PYTHON
+
+__all__ = ["next_notification"]
+
+_ERRORS: Final = range(-4095, 0)
+_NOTHING: Final = bytes(notify.NOTIFICATION.size)
+
+
+def next_notification(tables: t.NotifyTables) -> int:
+    """Answer notifications until there is something for Python: BEAT_DUE, NOTIFIED, ENDED."""
+    control = tables.control.view
+    if control[t.REPLY]:
+        control[t.REPLY] = 0
+        _send(tables)
+    while control[t.BEAT] > 0:
+        if not _receive(tables):
+            if _has_ended(tables):
+                return t.ENDED
+            continue
+        control[t.NOTIFICATIONS] += 1
+        if not _answer(tables):
+            return t.NOTIFIED
+        _send(tables)
+        control[t.ANSWERED] += 1
+        control[t.BEAT] -= 1
+    return t.BEAT_DUE
+
+
+def _send(tables: t.NotifyTables) -> None:
+    control = tables.control
+    if not notify.send(control.view[t.LISTENER], control.address + 8 * t.ANSWER):
+        control.view[t.VOID] += 1
+
+
+def _receive(tables: t.NotifyTables) -> bool:
+    control = tables.control
+    listener = control.view[t.LISTENER]
+    if control.view[t.POLLS] and not _poll(listener, select.POLLIN, None) & select.POLLIN:
+        return False
+    control.bytes[8 * t.INFO : 8 * t.INFO + len(_NOTHING)] = _NOTHING
+    try:
+        notify.receive(listener, control.address + 8 * t.INFO)
+    except (FileNotFoundError, InterruptedError):
+        return False
+    return True
+
+
+def _has_ended(tables: t.NotifyTables) -> bool:
+    return bool(_poll(tables.control.view[t.LISTENER], 0, 0) & select.POLLHUP)
+
+
+def _poll(listener: int, events: int, timeout: int | None) -> int:
+    poll = select.poll()
+    poll.register(listener, events)
+    ready = poll.poll(timeout)
+    return ready[0][1] if ready else 0
+
+
+def _answer(tables: t.NotifyTables) -> bool:
+    """Fill the response in; False if that is Python's to do."""
+    _id, tid, _flags, number, arch, *_rest = tables.notification
+    abi = Abi.of(arch, number)
+    if abi not in (Abi.X86_64, Abi.I386) or not 0 <= number < MAX_NUMBER:
+        return False
+    index = t.call_index(abi, number)
+    answer, is_counted = _find(tables, tid, index)
+    action, value = answer[t.ACTION], answer[t.VALUE]
+    if action == TO_PYTHON:
+        return False
+    if answer[t.ENTRY]:
+        action, value = _decide(tables, answer, tid, number, is_32bit=abi is Abi.I386)
+    if action not in (RESUME, SKIP):
+        return False
+    if action == RESUME:
+        tables.let_run()
+    else:
+        tables.skip(value)
+        if value in _ERRORS:
+            tables.counters.view[index * t.COUNTER_WORDS + t.ERRORS] += 1
+    tables.control.view[t.REPLY] = 0
+    tables.counters.view[index * t.COUNTER_WORDS + t.CALLS] += is_counted
+    return True
+
+
+def _find(tables: t.NotifyTables, tid: int, index: int) -> tuple[Sequence[int], bool]:
+    """Find the answer to a call, judging it if its number does not tell; and whether it counts."""
+    answer = tables.answers.view[t.ANSWER_WORDS * index :][: t.ANSWER_WORDS]
+    if answer[t.ACTION] != JUDGE:
+        return answer, True
+    from accel.mechanisms.twin_judge import judge  # noqa: PLC0415 - few need it
+
+    assert tables.judge is not None
+    word = 0xFFFF_FFFF if index >= MAX_NUMBER else (1 << 64) - 1
+    arguments = [argument & word for argument in tables.notification[6:]]
+    verdict = judge(tables.judge, tid, index, 0, arguments)
+    return tables.verdicts.view[t.ANSWER_WORDS * verdict :][: t.ANSWER_WORDS], verdict != NOBODY
+
+
+def _decide(
+    tables: t.NotifyTables, answer: Sequence[int], tid: int, number: int, *, is_32bit: bool
+) -> tuple[int, int]:
+    """Ask a function of the user's; TO_PYTHON where the thread's process is not known."""
+    control = tables.control
+    pid = tables.identities.view[tid]
+    if not pid or not notify.is_thread_of(pid, tid):
+        return TO_PYTHON, 0
+    width = 0xFFFF_FFFF if is_32bit else -1
+    view, record = control.view, t.RECORD
+    view[record + 2] = tid | pid << 32
+    view[record + 3] = number | is_32bit << 32 | answer[t.RULE] << 48
+    for position in range(6):
+        view[record + 4 + position] = view[t.INFO + 4 + position] & width
+    view[record + 10] = 0
+    entry = function(answer[t.ENTRY], 3)
+    action = entry(control.address + 8 * record, answer[t.ENTRY_STATE], control.address)
+    return action, view[t.NEW_VALUE]

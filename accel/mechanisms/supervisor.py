@@ -1,0 +1,249 @@
+"""One supervisor: a thread that answers notifications, seccomp_unotify(2).
+
+Several may wait at one listener. The loop answers what its tables tell; the rest comes to Python,
+where the handlers of one Tracer run one at a time, whoever calls them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Callable, Mapping
+from functools import partial
+from threading import RLock
+from time import monotonic_ns
+from typing import Final
+
+from accel._kernel import notify
+from accel.abi import Abi
+from accel.call import Call
+from accel.decision import Answer, Decision, Injected
+from accel.errors import HandlerError, TraceeDied
+from accel.mechanisms import loop_cache, notify_twin
+from accel.mechanisms.call_records import CallRecords
+from accel.mechanisms.contract import Observer, Policy
+from accel.mechanisms.family import began_at
+from accel.mechanisms.listener import Listener
+from accel.mechanisms.loop_choice import Compiled, LoopChoice
+from accel.mechanisms.notified_memory import NotifiedMemory
+from accel.mechanisms.notify_tables import BEAT, ENDED, NOTIFICATIONS, NOTIFIED, NotifyTables
+from accel.results import CallCounter
+from accel.stops import EventStop, SyscallEntryStop, SyscallExitStop
+from accel.tracee import PendingCall, Tracee, process_of
+
+__all__ = ["Supervisor"]
+
+#: How many notifications the loop answers before Python looks whether a faster loop is there.
+_PER_BEAT: Final = 256
+_SYS_EXIT_GROUP: Final = 231
+_compiled: Final = Compiled(loop_cache.NOTIFY_LOOP, "next_notification")
+
+
+class Supervisor:
+    """Answers until nobody is left under the filter, or somebody has failed.
+
+    ``turn`` is held while policy and observers are at work; ``is_ending`` tells whether whoever
+    notifies is to be killed.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        policy: Policy,
+        observe: Observer,
+        turn: RLock,
+        *,
+        is_ending: Callable[[], bool],
+        records: CallRecords | None = None,
+    ) -> None:
+        answers: Mapping[tuple[Abi, int], Answer] = policy.notify_answers()
+        self.tables = NotifyTables(
+            listener.descriptor, answers, policy.notify_judgements(), polls=listener.polls
+        )
+        self._listener = listener.descriptor
+        self._policy = policy
+        self._observe = observe
+        self._turn = turn
+        self._has_given_up = listener.has_given_up
+        self._is_ending = is_ending
+        #: The processes that notifications came from, and when each began.
+        self.processes: dict[int, int] = {}
+        self._records = records
+        self._counters: dict[tuple[Abi, int], CallCounter] = {}
+        self._choice = LoopChoice(twin=notify_twin.next_notification, compiled=_compiled)
+
+    @property
+    def notifications(self) -> int:
+        """How many were received so far; from any thread."""
+        return self.tables.control.view[NOTIFICATIONS]
+
+    def counters(self) -> dict[tuple[Abi, int], CallCounter]:
+        """Sum up every call so far, whoever answered it; from any thread."""
+        counters = dict(self._counters)
+        for key, counter in self.tables.calls():
+            counters[key] = counter + counters.get(key, CallCounter())
+        return counters
+
+    def run(self) -> None:
+        """Answer notifications; raise what a handler or an observer raises."""
+        tables = self.tables
+        while True:
+            why = self._choice.next_change(tables)
+            if why == NOTIFIED:
+                self._notified()
+            elif why == ENDED:
+                return
+            else:
+                self._choice.consider(self.notifications)
+                tables.control.view[BEAT] = _PER_BEAT
+
+    def kill(self) -> None:
+        """Kill the process of the notification that came last: it waits for an answer."""
+        notification, tid, *_rest = self.tables.notification
+        if tid and notify.is_valid(self._listener, notification):
+            with contextlib.suppress(OSError):
+                os.kill(self._process_of(tid), signal.SIGKILL)
+
+    # ------------------------------------------------------------------------- one notification
+
+    def _notified(self) -> None:
+        notification, tid, _flags, number, arch, ip, *arguments = self.tables.notification
+        pid = self._process_of(tid)
+        if self._is_ending():
+            self.kill()
+            return
+        abi = Abi.of(arch, number)
+        if abi is Abi.I386:
+            arguments = [word & 0xFFFF_FFFF for word in arguments]
+        elif abi is not Abi.X86_64:
+            self._blind_spot(tid, pid, f"it made call {number:#x} of unknown ABI {arch:#x}")
+            self.tables.let_run()
+            return
+        six: tuple[int, int, int, int, int, int] = tuple(arguments)  # type: ignore[assignment]
+        call = Call(tid, pid, abi, number, six, ip)
+        if number == _SYS_EXIT_GROUP and self._has_given_up():
+            self.tables.let_run()  # The child's own, as it could not execute the command.
+            return
+        try:
+            with self._turn:
+                self._answer(call, notification)
+        except TraceeDied:
+            pass  # It was killed while it waited: no answer reaches it.
+
+    def _process_of(self, tid: int) -> int:
+        """Tell the process of a thread; a tid that is known may be another thread's by now."""
+        known = self.tables.identities.view
+        pid = known[tid]
+        if not pid or not notify.is_thread_of(pid, tid):
+            pid = known[tid] = process_of(tid)
+            self.processes[pid] = began_at(pid)
+        return pid
+
+    def _answer(self, call: Call, notification: int) -> None:
+        rule = self._policy.match(call)
+        memory = NotifiedMemory(Tracee(call.tid, call.pid), self._listener, notification)
+        stop = SyscallEntryStop(call, memory, monotonic_ns())
+        if rule is not None:
+            rule = self._policy.settle(rule, stop)
+        if rule is None:
+            if self._policy.watches(call):
+                what = f"it uses {call.name}, whose operations are not system calls"
+                self._blind_spot(call.tid, call.pid, what)
+            self.tables.let_run()
+            return
+        counter = self._counter(call)
+        counter.calls += 1
+        counter.notifications += 1
+        decision, handlers = self._policy.decide(rule, stop)
+        counter.handler_calls += handlers
+        _check(decision, call)
+        if decision.start:
+            self._observe(stop)
+        pending = PendingCall(call, decision, stop.time_ns, rule)
+        if self._records is not None and decision.start:
+            self._records.enter(pending)
+        if decision.call:
+            self.tables.let_run()
+            return
+        result, is_answered = decision.value or 0, False
+        if decision.injected is not None:
+            result, is_answered = self._inject(decision.injected, notification)
+        if not is_answered:
+            self.tables.skip(result)
+        counter.returned(result, 0)
+        if decision.start:
+            self._returned(pending, memory, result)
+
+    def _returned(self, pending: PendingCall, memory: NotifiedMemory, result: int) -> None:
+        """Tell that a call returns which did not run, before it does."""
+        now = monotonic_ns()
+        if self._records is not None:
+            self._records.returned(pending, result, now, injected=True)
+        self._observe(
+            SyscallExitStop(pending.call, result, memory, pending.entered_ns, now, injected=True)
+        )
+
+    def _inject(self, injected: Injected, notification: int) -> tuple[int, bool]:
+        """Copy a descriptor into the process; return what the call returns, and whether it has.
+
+        One ioctl does both, if nobody looks at the call: who does looks before it returns.
+        """
+        source = injected.source
+        descriptor = notify.sealed_file(source) if isinstance(source, bytes) else source
+        answers = not self._policy.calls_observed
+        add = partial(
+            notify.add_descriptor,
+            self._listener,
+            notification,
+            descriptor,
+            cloexec=injected.cloexec,
+        )
+        try:
+            return _number_there(add, answers=answers)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                raise TraceeDied("SECCOMP_IOCTL_NOTIF_ADDFD", 0) from None
+            if error.errno == errno.EMFILE:
+                return -errno.EMFILE, False
+            raise HandlerError(f"{injected}: {error.strerror}") from error
+        finally:
+            if isinstance(source, bytes):
+                os.close(descriptor)
+
+    def _blind_spot(self, tid: int, pid: int, detail: str) -> None:
+        with self._turn:
+            self._observe(EventStop(tid, pid, "blind-spot", 0, detail, monotonic_ns()))
+
+    def _counter(self, call: Call) -> CallCounter:
+        key = (call.abi, call.number)
+        counter = self._counters.get(key)
+        if counter is None:
+            counter = self._counters[key] = CallCounter()
+        return counter
+
+
+def _number_there(add: Callable[..., int], *, answers: bool) -> tuple[int, bool]:
+    """Add a descriptor, and answer with it if wanted and, since Linux 5.14, possible."""
+    if answers:
+        try:
+            return add(answers=True), True
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+    return add(answers=False), False
+
+
+def _check(decision: Decision, call: Call) -> None:
+    """Raise HandlerError for what a notification cannot be answered with."""
+    if decision.exit:
+        raise HandlerError(
+            f"the handler of {call.name} returned {decision}: a notification shows no result;"
+            " return resume(), skip() or fail(), or use mechanism seccomp-trace"
+        )
+    if not decision.is_plain:
+        raise HandlerError(
+            f"the handler of {call.name} returned {decision}: by notification there is no stop to"
+            " send a signal at, or to stay in; use mechanism seccomp-trace"
+        )
