@@ -387,7 +387,11 @@ class PtraceLoop(abc.ABC):
         tracee.listen()
 
     def _signal_delivery_stop(self, tracee: Tracee, signal: int) -> None:
-        siginfo = tracee.siginfo()
+        try:
+            siginfo = tracee.siginfo()
+        except TraceeDied:
+            self.stops["ended"] += 1
+            raise
         if self._is_exit_event(tracee, siginfo):
             self._resume(tracee)
             return
