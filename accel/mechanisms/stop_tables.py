@@ -208,6 +208,11 @@ class StopTables:
         view = self.control.view
         return view[CHANGE_TID], view[CHANGE_STATUS]
 
+    def has_more_of(self, tid: int) -> bool:
+        """Tell whether another change of a tracee waits in the queue."""
+        first, end = self.control.view[QUEUE_FIRST], self.control.view[QUEUE_END]
+        return any(change >> 32 == tid for change in self.queue.view[first:end])
+
     @property
     def info(self) -> ptrace.SyscallInfo:
         """What PTRACE_GET_SYSCALL_INFO says of that change, a syscall-stop or seccomp-stop."""

@@ -105,11 +105,7 @@ def _answer(tables: t.StopTables, tid: int, status: int) -> bool:
         return is_ready and _trap_stop(tables, tid)
     if status not in (_SECCOMP_STOP, _SYSCALL_STOP):
         return False
-    try:
-        ptrace.read_syscall_info(tid, tables.control.address + 8 * t.INFO)
-    except ProcessLookupError:
-        return _ended(tables)
-    info = tables.info
+    info = _info(tables, tid)
     is_seccomp = info.op == ptrace.PTRACE_SYSCALL_INFO_SECCOMP
     if info.op == ptrace.PTRACE_SYSCALL_INFO_NONE or is_seccomp != (status == _SECCOMP_STOP):
         return _ended(tables)  # By another thread's execve, or SIGKILL.
@@ -122,6 +118,15 @@ def _answer(tables: t.StopTables, tid: int, status: int) -> bool:
         _set_result(tables, tid, skips=False)
     ptrace.cont(tid)
     return True
+
+
+def _info(tables: t.StopTables, tid: int) -> ptrace.SyscallInfo:
+    """Ask what a stop is: OP_NONE, too, if a SIGKILL has ended it."""
+    try:
+        ptrace.read_syscall_info(tid, tables.control.address + 8 * t.INFO)
+    except ProcessLookupError:
+        tables.control.view[t.INFO] = ptrace.PTRACE_SYSCALL_INFO_NONE
+    return tables.info
 
 
 def _seccomp_stop(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo) -> bool:

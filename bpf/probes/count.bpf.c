@@ -118,7 +118,7 @@ RAW_TRACEPOINT_PROBE(sched_waking)
 {
 	struct member *member = resumed(ctx->args[0]);
 
-	if (member && !is_seen(member))
+	if (member && !member->told_ns)
 		count(UNSEEN_STOPS);
 	return 0;
 }

@@ -4,7 +4,8 @@
  * that their names tell. A stop is, in ptrace_stop() of the kernel: SIGCHLD to the tracer
  * (signal_generate: signalled), sleep in TASK_TRACED (sched_switch: slept), the return of the
  * tracer's wait (sys_exit: told), and the wakeup (sched_waking: resumed). The tracer may wait while
- * the tracee is on its way to sleep, but has to let it sleep before it can do anything with it.
+ * the tracee is on its way to sleep, and on another CPU even return from that before the SIGCHLD;
+ * but it has to let the tracee sleep before it can do anything with it.
  */
 
 enum { TASK_TRACED = 8 };                             /* __TASK_TRACED of <linux/sched.h> */
@@ -12,11 +13,13 @@ enum { SIGNAL_CHILD = 17, TRAPPED = 4, STOPPED = 5 }; /* SIGCHLD, CLD_TRAPPED an
 enum { SYS_WAIT4 = 61, SYS_WAITID = 247, I386_WAITPID = 7, I386_WAIT4 = 114 };
 enum { SI_PID = 16 }; /* the offset of si_pid in siginfo_t; sigaction(2) */
 
-/* A member's state: the code of the SIGCHLD that it sent, and whether it sleeps in a stop. */
-enum { CODE = 7, ASLEEP = 8 };
+/* A member's state: the code of the SIGCHLD that it sent; whether it sleeps in a stop; whether a
+ * wait has told of it before the SIGCHLD; and whether that could not be known. */
+enum { CODE = 7, ASLEEP = 8, EARLY = 16, FIRST = 32 };
+enum { LATELY = 1000000 }; /* nanoseconds */
 
-/* By tid: threads that have sent SIGCHLD, and whose tracer has not waited for them. */
-BPF_HASH(untold, u32, u64, 32768);
+/* By tid: threads that have stopped. Old entries are known by the member's tid. */
+BPF_TABLE("lru_hash", u32, u64, tids, 32768);
 
 /* Take note of a signal that a tracee generates; return its code if it may be a stop's.
  *
@@ -27,21 +30,27 @@ BPF_HASH(untold, u32, u64, 32768);
 static __always_inline u32 signalled(struct member *member, struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 tid = bpf_get_current_pid_tgid();
-	u64 task = bpf_get_current_task();
+	u64 task = bpf_get_current_task(), now;
 	int info[3] = {}; /* si_signo, si_errno, si_code; sigaction(2) */
+	bool is_told;
 
 	if ((int)ctx->args[0] != SIGNAL_CHILD)
 		return 0;
 	if (bpf_probe_read_kernel(info, sizeof(info), (void *)ctx->args[1]))
 		return 0;
-	if (info[2] != TRAPPED && !(info[2] == STOPPED && !member->state))
+	if (info[2] != TRAPPED && !(info[2] == STOPPED && !(member->state & CODE)))
 		return 0;
+	now = bpf_ktime_get_ns();
+	is_told = member->state & EARLY && now - member->told_ns < LATELY;
 	member->state = info[2];
-	member->tid = tid;
+	if (member->tid != tid) {
+		member->state |= FIRST;
+		member->tid = tid;
+		tids.update(&tid, &task);
+	}
 	member->tracer = ctx->args[2];
-	member->stopped_ns = bpf_ktime_get_ns();
-	member->told_ns = 0;
-	untold.update(&tid, &task);
+	member->stopped_ns = now;
+	member->told_ns = is_told ? now : 0;
 	return info[2];
 }
 
@@ -49,18 +58,18 @@ static __always_inline u32 signalled(struct member *member, struct bpf_raw_trace
  * or TASK_TRACED if it has sent none. A thread that is preempted keeps its state, and goes on. */
 static __always_inline u32 slept(struct member *member, struct bpf_raw_tracepoint_args *ctx)
 {
-	u32 code = member->state & CODE, tid = member->tid;
+	u32 code = member->state & CODE;
 
 	if ((bool)ctx->args[0])
 		return 0;
 	if (ctx->args[3] & TASK_TRACED) {
 		member->state |= ASLEEP;
-		if (!code)
+		if (!code) {
 			member->stopped_ns = bpf_ktime_get_ns();
+			member->told_ns = 0;
+		}
 		return code ? code : TASK_TRACED;
 	}
-	if (code)
-		untold.delete(&tid);
 	member->state = 0;
 	return 0;
 }
@@ -95,33 +104,33 @@ static __always_inline void told(const struct registers *regs, s64 result)
 	} else if (is_compat ? regs->orig_rax == SYS_WAIT4 : regs->orig_rax != SYS_WAIT4) {
 		return;
 	}
-	task = untold.lookup(&tid);
+	task = tids.lookup(&tid);
 	if (!task)
 		return;
 	member = member_of(*task);
-	if (member)
+	if (!member || member->tid != tid)
+		return;
+	if (!(member->state & CODE)) {
+		member->state |= EARLY;
 		member->told_ns = bpf_ktime_get_ns();
-	untold.delete(&tid);
+	} else if (!member->told_ns) {
+		member->told_ns = bpf_ktime_get_ns();
+	}
 }
 
-/* Take note of a thread that is woken; return it if that ends a stop. */
+/* Take note of a thread that is woken; return it if that ends a stop. Its told_ns is then 0 if the
+ * tracer did not know of the stop: a SIGKILL ended it, or the tracer resumed the thread from the
+ * stop before, which a SIGKILL had ended. */
 static __always_inline struct member *resumed(u64 task)
 {
 	struct member *member = member_of(task);
-	u32 tid;
+	u32 state;
 
 	if (!member || !(member->state & ASLEEP))
 		return NULL;
-	tid = member->tid;
-	if (!member->told_ns)
-		untold.delete(&tid);
+	state = member->state;
 	member->state = 0;
+	if (!member->told_ns && state & FIRST && member->tracer == bpf_get_current_task())
+		member->told_ns = member->stopped_ns;
 	return member;
-}
-
-/* Whether the tracer knew of a stop that it ends, or that a SIGKILL ends. On another CPU its wait
- * may find the tracee before that has sent SIGCHLD, but it is the tracer then who resumes it. */
-static __always_inline bool is_seen(const struct member *member)
-{
-	return member->told_ns || member->tracer == bpf_get_current_task();
 }
