@@ -52,11 +52,11 @@ RAW_TRACEPOINT_PROBE(sys_exit)
 
 RAW_TRACEPOINT_PROBE(sched_waking)
 {
-	struct member *member = resumed(ctx->args[0]);
+	struct member *member = member_of(ctx->args[0]);
 	u64 now = bpf_ktime_get_ns();
 	u32 unseen = PARTS;
 
-	if (!member)
+	if (!resumed(member) || !member)
 		return 0;
 	took(WHOLE, now - member->stopped_ns);
 	if (!member->told_ns) {

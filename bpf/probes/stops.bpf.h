@@ -11,11 +11,12 @@
 enum { TASK_TRACED = 8 };                             /* __TASK_TRACED of <linux/sched.h> */
 enum { SIGNAL_CHILD = 17, TRAPPED = 4, STOPPED = 5 }; /* SIGCHLD, CLD_TRAPPED and CLD_STOPPED */
 enum { SYS_WAIT4 = 61, SYS_WAITID = 247, I386_WAITPID = 7, I386_WAIT4 = 114 };
-enum { SI_PID = 16 }; /* the offset of si_pid in siginfo_t; sigaction(2) */
+#define NO_WAIT 0x01000000 /* WNOWAIT of <linux/wait.h> */
 
 /* A member's state: the code of the SIGCHLD that it sent; whether it sleeps in a stop; whether a
- * wait has told of it before the SIGCHLD; and whether that could not be known. */
-enum { CODE = 7, ASLEEP = 8, EARLY = 16, FIRST = 32 };
+ * wait has told of it before the SIGCHLD, or that could not be known; and whether it sleeps in a
+ * stop of job control, untraced. */
+enum { CODE = 7, ASLEEP = 8, EARLY = 16, FIRST = 32, JOB = 64 };
 enum { LATELY = 1000000 }; /* nanoseconds */
 
 /* By tid: threads that have stopped. Old entries are known by the member's tid. */
@@ -70,7 +71,7 @@ static __always_inline u32 slept(struct member *member, struct bpf_raw_tracepoin
 		}
 		return code ? code : TASK_TRACED;
 	}
-	member->state = 0;
+	member->state = code == STOPPED ? JOB : 0;
 	return 0;
 }
 
@@ -88,49 +89,70 @@ static __always_inline bool may_tell(struct registers *regs, u64 address, u64 al
 	return !bpf_probe_read_kernel(regs, sizeof(*regs), (void *)address);
 }
 
-/* Take note of a wait that tells of a stop: the call with these registers has this result. */
-static __always_inline void told(const struct registers *regs, s64 result)
+/* The thread of whose stop a call has told that has these registers and this result; 0 if none. */
+static __always_inline u32 told_tid(const struct registers *regs, s64 result)
 {
+	int info[5] = {}; /* si_signo, si_errno, si_code, a hole, si_pid; sigaction(2) */
 	bool is_compat = is_i386(regs);
+	u32 status = 0;
+	void *address;
+
+	if (!is_compat && regs->orig_rax == SYS_WAITID) {
+		if (result || regs->r10 & NO_WAIT ||
+		    bpf_probe_read_user(info, sizeof(info), (void *)regs->rdx))
+			return 0;
+		return info[2] == TRAPPED || info[2] == STOPPED ? info[4] : 0;
+	}
+	if (result <= 0 || regs->rdx & NO_WAIT || is_compat == (regs->orig_rax == SYS_WAIT4))
+		return 0;
+	address = (void *)(is_compat ? (u32)regs->rcx : regs->rsi);
+	if (bpf_probe_read_user(&status, sizeof(status), address))
+		return 0;
+	return (status & 0xff) == 0x7f ? result : 0; /* WIFSTOPPED; wait(2) */
+}
+
+/* Take note of a call that returns, and tell whether it has told a tracer of a tracee's stop. */
+static __always_inline bool told(const struct registers *regs, s64 result)
+{
+	u32 tid = told_tid(regs, result);
 	struct member *member;
-	u32 tid = result;
 	u64 *task;
 
-	if (result < 0)
-		return;
-	if (!is_compat && regs->orig_rax == SYS_WAITID) {
-		if (bpf_probe_read_user(&tid, sizeof(tid), (void *)(regs->rdx + SI_PID)))
-			return;
-	} else if (is_compat ? regs->orig_rax == SYS_WAIT4 : regs->orig_rax != SYS_WAIT4) {
-		return;
-	}
+	if (!tid)
+		return false;
 	task = tids.lookup(&tid);
 	if (!task)
-		return;
+		return false;
 	member = member_of(*task);
-	if (!member || member->tid != tid)
-		return;
+	if (!member || member->tid != tid || member->state & JOB ||
+	    member->tracer != bpf_get_current_task())
+		return false;
 	if (!(member->state & CODE)) {
 		member->state |= EARLY;
 		member->told_ns = bpf_ktime_get_ns();
 	} else if (!member->told_ns) {
 		member->told_ns = bpf_ktime_get_ns();
 	}
+	return true;
 }
 
-/* Take note of a thread that is woken; return it if that ends a stop. Its told_ns is then 0 if the
- * tracer did not know of the stop: a SIGKILL ended it, or the tracer resumed the thread from the
- * stop before, which a SIGKILL had ended. */
-static __always_inline struct member *resumed(u64 task)
+enum resumption { NO_STOP, RESUMED, RESUMED_FIRST };
+
+/* Take note of a thread that is woken, and tell whether that ends a stop; if it is the first of that
+ * thread, whether the tracer ends it, and so must have been told.
+ *
+ * If its told_ns is 0 then, the tracer did not know of the stop: a SIGKILL ended it, or the tracer
+ * has resumed the thread as if from the stop before, which a SIGKILL had ended. */
+static __always_inline enum resumption resumed(struct member *member)
 {
-	struct member *member = member_of(task);
 	u32 state;
 
 	if (!member || !(member->state & ASLEEP))
-		return NULL;
+		return NO_STOP;
 	state = member->state;
 	member->state = 0;
-	if (!member->told_ns && state & FIRST && member->tracer == bpf_get_current_task())
-		member->told_ns = member->stopped_ns;
-	return member;
+	if (member->told_ns || !(state & FIRST) || member->tracer != bpf_get_current_task())
+		return RESUMED;
+	member->told_ns = member->stopped_ns;
+	return RESUMED_FIRST;
 }
