@@ -14,7 +14,7 @@ from typing import Final
 
 from numba import njit
 
-from accel._loop import _call, _get, _set, _syscall, add
+from accel._loop import _call, _get, _set, _syscall, add, judge
 
 __all__ = ["next_notification"]
 
@@ -29,12 +29,13 @@ _AUDIT_ARCH_I386: Final = 0x40000003
 
 # The layout of the tables: a copy, as in ``_loop``.
 _BEAT_DUE, _NOTIFIED, _ENDED = 0, 1, 2
-_TO_PYTHON, _RESUME, _SKIP = 0, 1, 2
+_TO_PYTHON, _RESUME, _SKIP, _JUDGE = 0, 1, 2, 5
+_NOBODY: Final = 1 << 16
 _MAX_NUMBER: Final = 1024
 _ACTION, _VALUE, _RULE, _ENTRY, _ENTRY_STATE, _ANSWER_WORDS = 0, 1, 2, 3, 4, 8
 _CALLS, _ERRORS, _COUNTER_WORDS = 0, 1, 2
 _LISTENER, _POLLS, _BEAT, _REPLY, _NOTIFICATIONS, _ANSWERED, _VOID = 0, 1, 2, 3, 4, 5, 6
-_ANSWER_TABLE, _COUNTER_TABLE, _IDENTITY_TABLE = 22, 23, 24
+_ANSWER_TABLE, _COUNTER_TABLE, _IDENTITY_TABLE, _VERDICT_TABLE = 22, 23, 24, 25
 _INFO, _INFO_WORDS, _RESPONSE, _POLLFD, _RECORD, _NEW_VALUE = 32, 10, 44, 48, 52, 80
 
 
@@ -106,18 +107,24 @@ def _answer(control: int) -> int:
     call = _call_of(number, arch)
     if call < 0:
         return 0
+    tid = _get(info, 1) & 0xFFFFFFFF
     answer = _get(control, _ANSWER_TABLE) + 8 * _ANSWER_WORDS * call
+    is_counted = 1
+    if _get(answer, _ACTION) == _JUDGE:
+        # It is void if the thread is gone, and its memory another's: then so is the response.
+        verdict = judge(control, tid, call, 0, info + 8 * 4)
+        answer = _get(control, _VERDICT_TABLE) + 8 * _ANSWER_WORDS * verdict
+        is_counted = 0 if verdict == _NOBODY else 1
     action, value = _get(answer, _ACTION), _get(answer, _VALUE)
     if action == _TO_PYTHON:
         return 0
     if _get(answer, _ENTRY) != 0:
-        tid = _get(info, 1) & 0xFFFFFFFF
         action = _decide(control, answer, tid, number | (call >> 10) << 32)
         value = _get(control, _NEW_VALUE)
     if action not in (_RESUME, _SKIP):
         return 0
     counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
-    add(counters, _CALLS, 1)
+    add(counters, _CALLS, is_counted)
     response = control + 8 * _RESPONSE
     _set(response, 0, _get(info, 0))
     _set(response, 1, 0)

@@ -42,7 +42,7 @@ _DECISIONS: Final = (
 )
 #: How many calls one run makes: some 10 ms, by ways that take so long, and by those that are quick.
 _CALLS, _MANY_CALLS = 500, 40_000
-_QUICK_NS: Final = 2000
+_QUICK_NS: Final = 3000
 _ROUNDS, _FEWEST_ROUNDS = 7, 3
 #: After that, no other round begins.
 _SECONDS: Final = 6.0

@@ -82,11 +82,14 @@ class HandlerPolicy:
 
     def loop_answers(self) -> dict[int, Answer]:
         """Map RET_DATA to the answer to the calls of a rule that no Python code looks at."""
+        return self._answers(by_notify=False)
+
+    def _answers(self, *, by_notify: bool) -> dict[int, Answer]:
         answers: dict[int, Answer] = {}
         decided = SyscallMask.none()
         for index, rule in enumerate(self.plan.rules):
             answer = None
-            if not rule.by_notify:
+            if rule.by_notify == by_notify:
                 answer = self._loop_answer(index, rule, rule.mask - decided)
             if answer is not None:
                 answers[self.plan.ret_data_of(index)] = answer
@@ -103,11 +106,24 @@ class HandlerPolicy:
             return None
         from accel.judgements import judgements  # noqa: PLC0415 - few need them
 
-        answers = self.loop_answers()
+        return judgements(self.plan, self._unsettled, self._judged_answers(by_notify=False))
+
+    def notify_judgements(self) -> Judgements | None:
+        """Tell how the loop finds the rule of a call that comes by notification; None: never."""
+        if not any(rule.by_notify for rule in self.plan.rules):
+            return None
+        if not any(rule.where.all for rule in self.plan.rules):
+            return None
+        from accel.judgements import judgements_of_notified  # noqa: PLC0415 - few need them
+
+        return judgements_of_notified(self.plan, self._judged_answers(by_notify=True))
+
+    def _judged_answers(self, *, by_notify: bool) -> dict[int, Answer]:
+        answers = self._answers(by_notify=by_notify)
         for index, rule in enumerate(self.plan.rules):
             if rule.silent is not None:
                 answers[self.plan.ret_data_of(index)] = _unheard(rule.silent, index)
-        return judgements(self.plan, self._unsettled, answers)
+        return answers
 
     def reasons_for_python(self) -> tuple[str, ...]:
         """Say of every rule why its stops go to Python; "" where the loop answers them."""
@@ -125,7 +141,7 @@ class HandlerPolicy:
         """Say why Python answers the calls of ``mask`` under a rule; "" if the loop can."""
         exits = [one for one in self.exit_rules if mask & one.mask]
         is_judged = bool(rule.judged or rule.where.reads_memory)
-        if is_judged and (rule.by_notify or not self._has_filter):
+        if is_judged and not self._has_filter:
             reason = "Python judges its conditions"
         elif is_judged and rule.silent is not None:
             reason = ""  # What the filter would do, if it could tell that the rule matches.
@@ -139,7 +155,7 @@ class HandlerPolicy:
             reason = "no single function sees all its results"
         elif self._looks_at(rule):
             reason = "Python looks at its stops"
-        elif (rule.by_event or rule.by_notify) and rule.where.all:
+        elif rule.by_event and rule.where.all:
             reason = "Python compares its arguments"
         else:
             reason = ""

@@ -70,7 +70,7 @@ def _places(program: str, many: int, settings: Settings) -> Iterator[Place]:
             for series in _SERIES:
                 name = _named(kind, series)
                 subject, stops = _subject(series, key(name, count))
-                calls = many if series == _NATIVE else 1_280 if settings.quick else 12_800
+                calls = many if series == _NATIVE else 1_280 if settings.quick else 6_400
                 task = crowded(program, kind, int(count), calls)
                 yield Place(name, count, Contestant(subject, task, stops_a_call=stops))
 

@@ -20,6 +20,7 @@ _COMMANDS = {
     "trace": "run a command and stop it only at selected system calls",
     "compare": "run a command under every mechanism; say what each costs",
     "explain": "say which tier answers which calls, and show the filter; run nothing",
+    "suggest": "count the calls of a command at no stop; say which are worth selecting",
     "latency": "say how long each stop took, and who kept the tracee waiting",
     "doctor": "say what works on this host, and what to type where something does not",
 }

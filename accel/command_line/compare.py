@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -73,13 +74,25 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
             comparison = _compared(request)
     except _Ended as ended:
         die_by(ended.number)
-    print(comparing.as_json(comparison) if options.json else comparing.table(comparison))
-    sys.stdout.flush()
+    _write(comparing.as_json(comparison) if options.json else comparing.table(comparison))
     if options.plot:
         comparing.write_figure(comparison, options.plot)
     for fault in comparison.faults:
         say(f"*** {fault}")
     return 1 if comparison.faults else 0
+
+
+def _write(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is buffered would be written again, and fail again, at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SetupError(
+            f"cannot write to standard output: {error.strerror}", hint="accel compare ... > FILE"
+        ) from error
 
 
 def _compared(request: comparing.Request) -> comparing.Comparison:

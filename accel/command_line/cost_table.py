@@ -82,7 +82,10 @@ def _origin(table: CostTable) -> str:
 
 def _stops(way: Way) -> str:
     known = MECHANISMS.get(way.mechanism)
-    return str(known.stops.get(way.combination, "?")) if known is not None else "0"
+    if known is None:
+        return "0"
+    notifications = known.notifications.get(way.combination, 0)
+    return "notification" if notifications else str(known.stops.get(way.combination, "?"))
 
 
 def as_json(table: CostTable) -> dict[str, Any]:

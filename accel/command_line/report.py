@@ -24,7 +24,7 @@ from accel.writers import (
 )
 from accel.writers.selection import descriptor_path
 
-__all__ = ["Report", "say"]
+__all__ = ["BlindSpots", "Report", "say"]
 
 
 def say(text: str) -> None:
@@ -77,7 +77,7 @@ class Report:
             guarded = _Guarded(writer, output, shown)
             tracer.observe(Replay(guarded) if _can_wait(options) else guarded)
         # Even a table alone needs results: it counts errors.
-        tracer.observe(_BlindSpots(), calls=False)
+        tracer.observe(BlindSpots(), calls=False)
         counts = options.count or options.count_too
         return cls(tracer, output, writer, counts=counts, record=options.record)
 
@@ -170,13 +170,14 @@ class _Guarded:
         return stop.call not in self._mask
 
 
-class _BlindSpots:
+class BlindSpots:
     """Says once for each process what tracing cannot see of it."""
 
     def __init__(self) -> None:
         self._said: set[tuple[int, str]] = set()
 
     def __call__(self, stop: Stop, /) -> None:
+        """Say it, if it is that."""
         if not isinstance(stop, EventStop) or stop.event != "blind-spot":
             return
         if (stop.pid, stop.detail) not in self._said:

@@ -18,6 +18,7 @@ from typing import IO, Final
 from accel.compare.inputs import Input
 from accel.compare.job import Job, Report
 from accel.compare.subjects import Subject
+from accel.errors import SetupError
 from bpf.value import frozen, replace
 
 __all__ = ["Launcher", "Run", "Selection"]
@@ -69,7 +70,10 @@ class Launcher:
         self._stdin = stdin
         self._tick = tick
         # A command may be in a directory of which every run gets a fresh copy: it has a name only.
-        self._directory = os.getcwd()
+        try:
+            self._directory = os.getcwd()
+        except OSError as error:
+            raise SetupError("the working directory is gone", hint="type: cd DIRECTORY") from error
 
     def run(
         self,
@@ -97,12 +101,12 @@ class Launcher:
                     os.close(end)
             try:
                 streams = _drain({name: ends[0] for name, ends in readers.items()}, self._tick)
-                process.wait()
-            except BaseException:
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            finally:
+                # Also of a run that has ended: what it left behind would disturb the next.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                raise
         return _run(process.returncode, streams, began)
 
     @staticmethod
@@ -129,7 +133,10 @@ class Launcher:
     def _start(
         self, job: Job, ends: dict[str, int], variables: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """Start the process, in a group of its own: Ctrl-C reaches the comparison alone."""
+        """Start the process, in a session of its own: Ctrl-C reaches the comparison alone.
+
+        A command that asks a terminal gets none, where it would wait in the background for ever.
+        """
         code = _CODE.format(path=sys.path, module=_RUNNER)
         # An argument of execve(2) has 128 KiB at most, all of a command's many times that.
         with tempfile.TemporaryFile("w+", encoding="ascii") as described:
@@ -148,7 +155,7 @@ class Launcher:
             pass_fds=[ends[name] for name in ("stdin", "stdout", "stderr", "report", "lifeline")],
             cwd=self._directory,
             env=os.environ | variables,
-            process_group=0,
+            start_new_session=True,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -138,7 +139,7 @@ def _compile_loop(everybody: list[Subject], launcher: Launcher, progress: Progre
     It takes numba some ten seconds, once for this user and version.
     """
     users = [one for one in everybody if one.tier == "loop"]
-    if not users:
+    if not users or os.environ.keys() & _COMPILED:
         return []
     progress.begins(users[0], 0, 1)
     problem = launcher.run(users[0], ["true"], _COMPILED).report.problem

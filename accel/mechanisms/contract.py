@@ -73,6 +73,9 @@ class Policy(Protocol):
         Those whose rule their number alone does not tell are left out.
         """
 
+    def notify_judgements(self) -> Judgements | None:
+        """Tell how the loop finds the rule of those that were left out; None: never."""
+
     def watches(self, call: Call) -> bool:
         """Tell whether a call that no rule decides on is a blind spot to report."""
 

@@ -1,23 +1,38 @@
 """What Python and the loop share of one supervisor: who answers which notification, and counts.
 
 Tables of 64-bit words, as in ``stop_tables``; words that functions of the user's look at
-(``accel.jit``) are at the same places there. A notification does not carry SECCOMP_RET_DATA, so
-answers are found by the number of the call: the loop has those that the number alone tells.
+(``accel.jit``) or that calls are judged by are at the same places there. A notification does not
+carry SECCOMP_RET_DATA, so answers are found by the number of the call; where rules have conditions
+the loop judges it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from accel._kernel.notify import CONTINUE, NOTIFICATION, RESPONSE
 from accel._kernel.words import Words
 from accel.abi import Abi
 from accel.decision import Answer
 from accel.mechanisms.ring import CONTROL_WORDS
-from accel.mechanisms.stop_tables import CALL_SHIFT, MAX_NUMBER, RESUME, SKIP, TO_PYTHON
+from accel.mechanisms.stop_tables import (
+    CALL_SHIFT,
+    JUDGE,
+    JUDGED,
+    JUDGEMENT,
+    MAX_NUMBER,
+    NOBODY,
+    RESUME,
+    SKIP,
+    TO_PYTHON,
+)
 from accel.records import ABIS
 from accel.results import CallCounter
+
+if TYPE_CHECKING:
+    from accel.checks import Judgements
+    from accel.mechanisms.judge_tables import JudgeTables
 
 __all__ = ["NotifyTables"]
 
@@ -29,7 +44,8 @@ BEAT_DUE: Final = 0
 NOTIFIED: Final = 1
 ENDED: Final = 2
 
-# An answer, of which each call has one; its action is TO_PYTHON, RESUME or SKIP.
+# An answer, of which each call has one; its action is TO_PYTHON, RESUME, SKIP, or JUDGE: then it is
+# that of a verdict, in a table of their own. NOBODY's calls are not counted.
 ACTION, VALUE, RULE, ENTRY, ENTRY_STATE, ANSWER_WORDS = 0, 1, 2, 3, 4, 8
 # The counters of a call.
 CALLS, ERRORS, COUNTER_WORDS = 0, 1, 2
@@ -38,7 +54,7 @@ CALLS, ERRORS, COUNTER_WORDS = 0, 1, 2
 # RESPONSE is to be sent first. NOTIFICATIONS: how many were received. ANSWERED: by the loop. VOID:
 # whose thread did not wait any more.
 LISTENER, POLLS, BEAT, REPLY, NOTIFICATIONS, ANSWERED, VOID = 0, 1, 2, 3, 4, 5, 6
-ANSWER_TABLE, COUNTER_TABLE, IDENTITY_TABLE = 22, 23, 24
+ANSWER_TABLE, COUNTER_TABLE, IDENTITY_TABLE, VERDICT_TABLE = 22, 23, 24, 25
 MEMORY_TABLE: Final = 28
 #: struct seccomp_notif; struct seccomp_notif_resp; struct pollfd; a record for a user's function.
 INFO, ANSWER, POLLFD, RECORD = 32, 44, 48, 52
@@ -51,7 +67,12 @@ class NotifyTables:
     """The tables of one supervisor; only its thread writes, any may read the counts."""
 
     def __init__(
-        self, listener: int, answers: Mapping[tuple[Abi, int], Answer], *, polls: bool
+        self,
+        listener: int,
+        answers: Mapping[tuple[Abi, int], Answer],
+        judgements: Judgements | None = None,
+        *,
+        polls: bool,
     ) -> None:
         self.control = Words(CONTROL_WORDS)
         self.answers = Words(len(ABIS) * MAX_NUMBER * ANSWER_WORDS)
@@ -65,14 +86,25 @@ class NotifyTables:
         view[IDENTITY_TABLE], view[MEMORY_TABLE] = self.identities.address, self.memory.address
         for (abi, number), answer in answers.items():
             if number < MAX_NUMBER:
-                self._store(ANSWER_WORDS * call_index(abi, number), answer)
+                _store(self.answers, call_index(abi, number), answer)
+        #: What calls are judged by, and the answers to those that were.
+        self.judge: JudgeTables | None = None
+        self.verdicts = Words(ANSWER_WORDS * 2 * JUDGED)
+        if judgements is not None:
+            self._begin_judging(judgements)
 
-    def _store(self, at: int, answer: Answer) -> None:
-        view = self.answers.view
-        view[at + ACTION] = action = _action(answer)
-        view[at + VALUE] = answer.decision.value or 0 if action == SKIP else 0
-        view[at + RULE] = answer.rule
-        view[at + ENTRY], view[at + ENTRY_STATE] = answer.entry
+    def _begin_judging(self, judgements: Judgements) -> None:
+        from accel.mechanisms.judge_tables import JudgeTables  # noqa: PLC0415 - few need them
+
+        judge = self.judge = JudgeTables(judgements)
+        view = self.control.view
+        view[JUDGEMENT], view[VERDICT_TABLE] = judge.words.address, self.verdicts.address
+        for ret_data, answer in judgements.answers:
+            _store(self.verdicts, JUDGED + ret_data, answer)
+        self.verdicts.view[ANSWER_WORDS * NOBODY + ACTION] = RESUME
+        for (abi, number), _candidates in judgements.candidates:
+            if number < MAX_NUMBER:
+                self.answers.view[ANSWER_WORDS * call_index(abi, number) + ACTION] = JUDGE
 
     @property
     def notification(self) -> tuple[int, ...]:
@@ -109,6 +141,14 @@ class NotifyTables:
 def call_index(abi: Abi, number: int) -> int:
     """Tell the place of a call in the tables; its number must be less than MAX_NUMBER."""
     return number + (ABIS.index(abi) << CALL_SHIFT)
+
+
+def _store(table: Words, index: int, answer: Answer) -> None:
+    view, at = table.view, ANSWER_WORDS * index
+    view[at + ACTION] = action = _action(answer)
+    view[at + VALUE] = answer.decision.value or 0 if action == SKIP else 0
+    view[at + RULE] = answer.rule
+    view[at + ENTRY], view[at + ENTRY_STATE] = answer.entry
 
 
 def _action(answer: Answer) -> int:

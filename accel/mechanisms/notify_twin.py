@@ -6,13 +6,14 @@ Same tables, same contract, no shared line: see ``accel._notify_loop``.
 from __future__ import annotations
 
 import select
+from collections.abc import Sequence
 from typing import Final
 
 from accel._kernel import notify
 from accel._kernel.machine_code import function
 from accel.abi import Abi
 from accel.mechanisms import notify_tables as t
-from accel.mechanisms.stop_tables import MAX_NUMBER, RESUME, SKIP, TO_PYTHON
+from accel.mechanisms.stop_tables import JUDGE, MAX_NUMBER, NOBODY, RESUME, SKIP, TO_PYTHON
 
 __all__ = ["next_notification"]
 
@@ -77,13 +78,12 @@ def _answer(tables: t.NotifyTables) -> bool:
     if abi not in (Abi.X86_64, Abi.I386) or not 0 <= number < MAX_NUMBER:
         return False
     index = t.call_index(abi, number)
-    at = index * t.ANSWER_WORDS
-    answers = tables.answers.view
-    action, value = answers[at + t.ACTION], answers[at + t.VALUE]
+    answer, is_counted = _find(tables, tid, index)
+    action, value = answer[t.ACTION], answer[t.VALUE]
     if action == TO_PYTHON:
         return False
-    if answers[at + t.ENTRY]:
-        action, value = _decide(tables, at, tid, number, is_32bit=abi is Abi.I386)
+    if answer[t.ENTRY]:
+        action, value = _decide(tables, answer, tid, number, is_32bit=abi is Abi.I386)
     if action not in (RESUME, SKIP):
         return False
     if action == RESUME:
@@ -93,25 +93,39 @@ def _answer(tables: t.NotifyTables) -> bool:
         if value in _ERRORS:
             tables.counters.view[index * t.COUNTER_WORDS + t.ERRORS] += 1
     tables.control.view[t.REPLY] = 0
-    tables.counters.view[index * t.COUNTER_WORDS + t.CALLS] += 1
+    tables.counters.view[index * t.COUNTER_WORDS + t.CALLS] += is_counted
     return True
 
 
+def _find(tables: t.NotifyTables, tid: int, index: int) -> tuple[Sequence[int], bool]:
+    """Find the answer to a call, judging it if its number does not tell; and whether it counts."""
+    answer = tables.answers.view[t.ANSWER_WORDS * index :][: t.ANSWER_WORDS]
+    if answer[t.ACTION] != JUDGE:
+        return answer, True
+    from accel.mechanisms.twin_judge import judge  # noqa: PLC0415 - few need it
+
+    assert tables.judge is not None
+    word = 0xFFFF_FFFF if index >= MAX_NUMBER else (1 << 64) - 1
+    arguments = [argument & word for argument in tables.notification[6:]]
+    verdict = judge(tables.judge, tid, index, 0, arguments)
+    return tables.verdicts.view[t.ANSWER_WORDS * verdict :][: t.ANSWER_WORDS], verdict != NOBODY
+
+
 def _decide(
-    tables: t.NotifyTables, at: int, tid: int, number: int, *, is_32bit: bool
+    tables: t.NotifyTables, answer: Sequence[int], tid: int, number: int, *, is_32bit: bool
 ) -> tuple[int, int]:
     """Ask a function of the user's; TO_PYTHON where the thread's process is not known."""
-    control, answers = tables.control, tables.answers.view
+    control = tables.control
     pid = tables.identities.view[tid]
     if not pid or not notify.is_thread_of(pid, tid):
         return TO_PYTHON, 0
     width = 0xFFFF_FFFF if is_32bit else -1
     view, record = control.view, t.RECORD
     view[record + 2] = tid | pid << 32
-    view[record + 3] = number | is_32bit << 32 | answers[at + t.RULE] << 48
+    view[record + 3] = number | is_32bit << 32 | answer[t.RULE] << 48
     for position in range(6):
         view[record + 4 + position] = view[t.INFO + 4 + position] & width
     view[record + 10] = 0
-    entry = function(answers[at + t.ENTRY], 3)
-    action = entry(control.address + 8 * record, answers[at + t.ENTRY_STATE], control.address)
+    entry = function(answer[t.ENTRY], 3)
+    action = entry(control.address + 8 * record, answer[t.ENTRY_STATE], control.address)
     return action, view[t.NEW_VALUE]

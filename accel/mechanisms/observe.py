@@ -46,6 +46,8 @@ _RECORDS_AT_A_TIME: Final = 1024
 _PRIORITY: Final = -10
 #: What may wait in memory to be told: some two million calls.
 _WAITING_BYTES: Final = 1 << 29
+#: Of a process that runs on, more comes all the time.
+_FEW_BYTES: Final = 1 << 12
 #: Where an event has its kind, behind its header.
 _KIND: Final = 8 + 29
 _HEADER: Final = 8
@@ -164,17 +166,12 @@ class Observe:
         """Tell whether there is nobody left to observe, and nothing to tell."""
         if self._observation is None or (self._ending and self.is_attached):
             return True
-        if not (self.is_attached or self._is_reaped) or self._observation.alive:
-            return False
-        # What the last of them did may have come since the ring was emptied.
-        self._fetch()
-        return True
+        return (self.is_attached or self._is_reaped) and not self._observation.alive
 
     def _look(self) -> None:
         """Empty the ring; tell a little of what waits, or wait for something to happen."""
-        is_new = self._fetch()
-        if self._waiting:
-            self._tell_some()
+        is_new = self._fetch() > 0
+        self._tell_some()
         if is_new or self._waiting:
             self._attend(0)
             return
@@ -183,15 +180,16 @@ class Observe:
             self._kill()
         self._withdraw_the_dead()
 
-    def _fetch(self) -> bool:
+    def _fetch(self) -> int:
+        """Empty the ring, unless too much waits already; tell how many bytes there were."""
         assert self._observation is not None
         if self._waiting_bytes >= _WAITING_BYTES:
-            return False
+            return 0
         taken = self._observation.take()
         if taken:
             self._waiting.append(taken)
             self._waiting_bytes += len(taken)
-        return bool(taken)
+        return len(taken)
 
     def _attend(self, timeout_ms: int) -> None:
         """Wait for the ring, the command's end, or a bell."""
@@ -207,6 +205,8 @@ class Observe:
                     ring()
 
     def _tell_some(self) -> None:
+        if not self._waiting:
+            return
         taken, at = self._waiting[0], self._at
         calls = self._calls
         size = memoryview(taken).cast("I")
@@ -250,9 +250,12 @@ class Observe:
         if self._is_told or self._observation is None:
             return
         self._is_told = True
-        self._fetch()  # What happened before it was told to end.
         now = monotonic_ns()
-        while self._waiting and not self._is_hurried:
+        self._observation.mute()
+        is_empty = False
+        while not (self._is_hurried or (is_empty and not self._waiting)):
+            if not is_empty and self._waiting_bytes < _WAITING_BYTES:
+                is_empty = self._fetch() < _FEW_BYTES
             self._tell_some()
             self._attend(0)
         self._calls.close()
@@ -262,7 +265,7 @@ class Observe:
             self._threads.end(now)
         self._observation.close()
         events, threads = self._observation.lost_events, self._observation.unfollowed
-        if self._waiting_bytes:
+        if self._is_hurried:
             self._blind_spot(f"{self._waiting_bytes} bytes of events were left untold", now)
         if events:
             self._blind_spot(f"{events} signals, forks or ends found the ring full", now)

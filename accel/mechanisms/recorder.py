@@ -48,6 +48,8 @@ class Recorder:
         self.wants_all = any(not isinstance(sink, RecordObserver) for sink in self._sinks)
         #: Strings of calls that have begun, until these have ended: by tid and time of entry.
         self._known: dict[tuple[int, int], Mapping[int, bytes]] = {}
+        #: {tid: the time of entry of its call among those}.
+        self._under_way: dict[int, int] = {}
         #: What stands behind the marks in the ring.
         self._stops: deque[Stop] = deque()
         #: Held while sinks are at work; and whether the tracing thread waits for it.
@@ -154,9 +156,18 @@ class Recorder:
             if len(batch):
                 self._write(sink, batch)
         if self._known:
-            for index, flag in enumerate(flags):
-                if flag & CAPTURED and not flag & ENTERED:
-                    self._known.pop(_key(words, index), None)
+            self._forget(words, flags)
+
+    def _forget(self, words: memoryview, flags: list[int]) -> None:
+        """Forget strings of calls that have ended, or whose end was lost: others have begun."""
+        for index, flag in enumerate(flags):
+            if flag & CAPTURED:
+                tid, entered_ns = _key(words, index)
+                former = self._under_way.pop(tid, None)
+                if former is not None:
+                    self._known.pop((tid, former), None)
+                if flag & ENTERED:
+                    self._under_way[tid] = entered_ns
 
     def _write(self, sink: Sink, batch: Batch) -> None:
         if not isinstance(sink, RecordObserver):

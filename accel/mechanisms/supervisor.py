@@ -59,7 +59,9 @@ class Supervisor:
         records: CallRecords | None = None,
     ) -> None:
         answers: Mapping[tuple[Abi, int], Answer] = policy.notify_answers()
-        self.tables = NotifyTables(listener.descriptor, answers, polls=listener.polls)
+        self.tables = NotifyTables(
+            listener.descriptor, answers, policy.notify_judgements(), polls=listener.polls
+        )
         self._listener = listener.descriptor
         self._policy = policy
         self._observe = observe

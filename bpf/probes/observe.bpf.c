@@ -60,7 +60,8 @@ struct member {
 	u32 status;
 	/* The last signal that was delivered since its last call. */
 	u32 signal;
-	u8 is_launching, is_inside, is_selected, is_cut, is_ending, is_zapped, has_lost, unused;
+	/* is_new: in the call that made it, or in which it was found. */
+	u8 is_launching, is_new, is_inside, is_selected, is_cut, is_ending, is_zapped, has_lost;
 };
 
 /* A call with what its arguments point to, as it goes into the ring. */
@@ -223,6 +224,7 @@ static __always_inline void announce(struct member *task)
 		return;
 	task->tid = identity;
 	task->pid = identity >> 32;
+	task->is_new = 1;
 	event.arguments[0] = task->parent_tid;
 	event.arguments[1] = task->parent_pid;
 	event.arguments[2] = task->clone_flags;
@@ -411,14 +413,42 @@ static __always_inline void judge(struct member *task)
 		tell(&event, waking());
 }
 
+/* Takes note of a call, the one that the registers are of; tells what is to be done with it. */
+static __always_inline u16 enter(struct member *task, const struct settings *asked,
+				 const struct registers *regs, s32 number)
+{
+	struct sample *call = &task->call;
+	u64 identity = bpf_get_current_pid_tgid();
+	struct count *count;
+	u16 choice;
+
+	call->left_ns = 0;
+	call->tid = identity;
+	call->pid = identity >> 32;
+	call->number = number;
+	call->result = 0;
+	call->flags = asked->call_flags;
+	call->string_sizes[0] = call->string_sizes[1] = call->string_sizes[2] = 0;
+	describe(call, regs);
+	task->is_inside = 1;
+	task->is_new = task->is_cut = task->has_lost = task->is_ending = 0;
+	task->signal = 0;
+	choice = wanted(asked, call);
+	call->rule = choice >> RULE_SHIFT;
+	/* Of what the launching child does besides to execute the command nobody wants to hear. */
+	task->is_selected = choice & SELECTED && (!task->is_launching || number == EXECVE);
+	call->entered_ns = bpf_ktime_get_ns();
+	count = task->is_selected ? count_of(call) : 0;
+	if (count)
+		count->calls += 1;
+	return choice;
+}
+
 RAW_TRACEPOINT_PROBE(sys_enter)
 {
 	struct member *task = current_member();
 	struct settings *asked_for = asked();
 	struct registers regs;
-	struct sample *call;
-	struct count *count;
-	u64 identity;
 	u16 choice;
 
 	if (!task || !asked_for)
@@ -426,33 +456,27 @@ RAW_TRACEPOINT_PROBE(sys_enter)
 	if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)ctx->args[0]))
 		return 0;
 	announce(task);
-	call = &task->call;
-	identity = bpf_get_current_pid_tgid();
-	call->left_ns = 0;
-	call->tid = identity;
-	call->pid = identity >> 32;
-	call->number = ctx->args[1];
-	call->result = 0;
-	call->flags = asked_for->call_flags;
-	call->string_sizes[0] = call->string_sizes[1] = call->string_sizes[2] = 0;
-	describe(call, &regs);
-	task->is_inside = 1;
-	task->is_cut = task->has_lost = task->is_ending = 0;
-	task->signal = 0;
-	choice = wanted(asked_for, call);
-	call->rule = choice >> RULE_SHIFT;
-	/* Of what the launching child does besides to execute the command nobody wants to hear. */
-	task->is_selected = choice & SELECTED && (!task->is_launching || call->number == EXECVE);
-	call->entered_ns = bpf_ktime_get_ns();
-	if (task->is_selected) {
-		count = count_of(call);
-		if (count)
-			count->calls += 1;
-		if (asked_for->has_records)
-			begin(task, asked_for, choice);
-	}
+	choice = enter(task, asked_for, &regs, ctx->args[1]);
+	if (task->is_selected && asked_for->has_records)
+		begin(task, asked_for, choice);
 	judge(task);
 	return 0;
+}
+
+/* A call that has an exit only: a filter, or a tracer, has answered it, and it did not run. Its
+ * registers are all there is to be seen of it. */
+static __always_inline void enter_late(struct member *task, const struct settings *asked,
+				       u64 address)
+{
+	struct registers regs;
+	u16 choice;
+
+	if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)address))
+		return;
+	if ((s64)regs.orig_rax < 0)
+		return;
+	choice = enter(task, asked, &regs, regs.orig_rax);
+	task->is_cut = (choice & CAPTURED) != 0;
 }
 
 RAW_TRACEPOINT_PROBE(sys_exit)
@@ -464,8 +488,10 @@ RAW_TRACEPOINT_PROBE(sys_exit)
 
 	if (!task || !asked_for)
 		return 0;
-	/* A new thread comes from the call that made it, which it has not begun. */
 	announce(task);
+	if (!task->is_inside && !task->is_new)
+		enter_late(task, asked_for, ctx->args[0]);
+	task->is_new = 0;
 	if (!task->is_inside)
 		return 0;
 	call = &task->call;

@@ -185,6 +185,12 @@ class Observation:
             self._program.close()
             raise
 
+    def mute(self) -> None:
+        """Write no more calls, and count none; what has been written can still be taken."""
+        self._wanted = Wanted({}, has_records=False)
+        self._numbers = self._wanted.numbers()
+        self._ask(launcher=0)
+
     def _ask(self, *, launcher: int) -> None:
         wanted = self._wanted
         self._map("settings").set(

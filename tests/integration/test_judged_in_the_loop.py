@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from accel import Decision, SyscallEntryStop, Tracer, arg, jit, path, sockaddr
+from accel.mechanisms.user_notify import UserNotify
 from accel.plan_table import rows
 from bench.audit import KernelStopCount
 from tests.support import compiled, require
@@ -85,6 +86,56 @@ def test_a_subtree_is_refused_in_every_spelling_by_the_loop_alone(
     assert count.stops - before == tracer.statistics().stops >= len(lines)
     [row] = rows(tracer.plan)
     assert (row.tier, row.stops) == ("loop", (1, 1))
+
+
+@pytest.mark.parametrize("flags", [(), ("-m32",)], ids=["x86_64", "i386"])
+def test_notifications_are_judged_by_the_loop_alone(flags: tuple[str, ...], tmp_path: Path) -> None:
+    """The same spellings, at no stop: the supervisor's loop answers, Python hears of none."""
+    directory = tmp_path / "in"
+    directory.mkdir()
+    (directory / "a").touch()
+    command = [compiled("look_up", *flags), str(directory)]
+    native = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    tracer = Tracer(command, capture_output=True, mechanism="user-notify")
+    tracer.decide(STAT, Decision.fail(errno.EACCES), where=path.within(directory))
+    lines = [line.partition(": ") for line in native.splitlines()]
+    assert traced(tracer) == [
+        f"{name}: {DENIED if name in WITHIN else was}" for name, _, was in lines
+    ]
+    assert calls_of_supervisors(tracer) == 0
+    statistics = tracer.statistics()
+    assert statistics.notifications >= len(lines)
+    assert sum(call.errors for call in statistics.calls.values()) == len(WITHIN)
+    [row] = rows(tracer.plan)
+    assert (row.tier, row.stops) == ("loop", (0, 0))
+
+
+def calls_of_supervisors(tracer: Tracer) -> int:
+    """Count the calls that came by notification, fell under a rule, and were left to Python."""
+    loop = tracer._loop
+    assert isinstance(loop, UserNotify)
+    counters = [each for one in loop.supervisors._supervisors for each in one._counters.values()]
+    return sum(counter.calls for counter in counters)
+
+
+def test_a_supervisor_gives_a_handler_the_calls_that_it_asked_for(tmp_path: Path) -> None:
+    """By path and by a scalar; what is not is resumed by the loop, or answered by another rule."""
+    for name in "abc":
+        (tmp_path / name).touch()
+    names = [tmp_path / name for name in "abcab"]
+    tracer = Tracer(stating(*names), capture_output=True, mechanism="user-notify")
+    told: list[bytes] = []
+
+    @tracer.on_entry("openat", where=(path == tmp_path / "a") & ((arg.flags & os.O_CREAT) == 0))
+    def one(stop: SyscallEntryStop) -> Decision:
+        told.append(stop.read_string(stop.args[1]))
+        return Decision.fail(errno.EACCES)
+
+    tracer.decide("openat", Decision.fail(errno.EPERM), where=path == tmp_path / "b")
+    denied, refused = os.strerror(errno.EACCES), os.strerror(errno.EPERM)
+    assert traced(tracer) == [denied, refused, "there", denied, refused]
+    assert told == [os.fsencode(tmp_path / "a")] * 2
+    assert calls_of_supervisors(tracer) == 2
 
 
 def test_a_handler_gets_the_paths_that_it_asked_for_and_no_other_stop(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -304,6 +305,16 @@ def test_a_call_that_was_not_selected_is_not_told_nor_counted() -> None:
     tracer.run(timeout=60)
     assert "close" in tracer.statistics().calls
     assert not {"openat", "read"} & set(tracer.statistics().calls)
+
+
+@pytest.mark.parametrize(
+    ("how", "result"), [("errno", -errno.EUSERS), ("trace", -errno.ENOSYS), ("listener", 4711)]
+)
+def test_a_call_that_the_programs_own_filter_answers_is_told(how: str, result: int) -> None:
+    """It never gets to where calls begin, and returns all the same."""
+    stops = told([compiled("own_filter"), how], "getppid,chdir")
+    returned = [stop.result for stop in stops if isinstance(stop, SyscallExitStop)]
+    assert returned == [result]
 
 
 # ------------------------------------------------------------------------------- losses

@@ -23,14 +23,19 @@ from accel import Abi, Call, Decision, SyscallMask, arg, path, sockaddr
 from accel.arguments import Conditions
 from accel.call import Memory
 from accel.expressions import Expression
+from accel.mechanisms import notify_tables as nt
+from accel.mechanisms import notify_twin
 from accel.mechanisms import stop_tables as t
+from accel.mechanisms.notify_tables import NotifyTables
 from accel.mechanisms.stop_tables import StopTables
 from accel.mechanisms.twin_judge import judge
 from accel.plan import Plan, Rule
 from accel.pointees import Look, _is_within
 from accel.policy import HandlerPolicy
 from accel.records import ABIS
+from accel.results import CallCounter
 from accel.tracee import StopMemory, Tracee
+from bpf.value import replace
 from tests.random_rules import (
     MEMORY,
     PAGE_SIZE,
@@ -322,3 +327,102 @@ def test_a_rule_that_is_found_does_what_it_would_do_in_the_filter() -> None:
     ]  # fmt: skip
     observed = actions(plan, calls_observed=True)
     assert observed == [*quiet, *[t.TO_PYTHON] * 5, t.RESUME]
+
+
+# ------------------------------------------------------------------------------- by notification
+
+
+@pytest.fixture(scope="module")
+def notify_loop() -> ModuleType:
+    """The module with numba's code of a supervisor, or a skip."""
+    try:
+        return importlib.import_module("accel._notify_loop")
+    except ImportError as error:
+        require(condition=False, reason=str(error))
+        raise
+
+
+def notify(tables: NotifyTables, made: Call) -> None:
+    """Lay out a notification of this process as the kernel does."""
+    words = tables.control.view[nt.INFO : nt.INFO + 10]
+    words[0], words[1], words[3] = 4711, os.getpid(), 0x401000
+    which = made.number | made.abi.audit_arch << 32
+    words[2] = which - (which >> 63 << 64)
+    for at, argument in enumerate(made.arguments):
+        words[4 + at] = argument - (argument >> 63 << 64)
+
+
+def answered(tables: NotifyTables) -> tuple[list[int], dict[tuple[Abi, int], CallCounter]]:
+    """Everything that a loop may have changed: the response, and the counts."""
+    return [*tables.control.view[nt.ANSWER : nt.ANSWER + 3]], dict(tables.calls())
+
+
+NOTIFIED_DECISIONS = (Decision.resume(), Decision.allow(), Decision.skip(7), Decision.fail(13))
+
+
+@pytest.mark.usefixtures("memory")
+def test_notifications_are_judged_as_python_does_on_random_rules_and_calls(
+    notify_loop: ModuleType,
+) -> None:
+    """Nobody names a rule: all are asked. The response and what is counted are those of the first.
+
+    Of what no rule is about nothing is counted, and it runs.
+    """
+    rng = random.Random(2016)
+    seen: Counter[str] = Counter()
+    for _ in range(RULE_SETS // 2):
+        drawn = [
+            one._replace(rule=replace(one.rule, decision=rng.choice(NOTIFIED_DECISIONS)))
+            for one in looking_rules(rng)
+        ]
+        rules = tuple(replace(one.rule, by_notify=True) for one in drawn)
+        plan = Plan(rules, mechanism="user-notify").fitted()
+        policy = HandlerPolicy(plan, calls_observed=False)
+        parts = policy.notify_answers(), policy.notify_judgements()
+        assert not parts[0]
+        ours, theirs = (NotifyTables(-1, *parts, polls=False) for _ in range(2))
+        for made in calls(rng, drawn, CALLS):
+            if made not in drawn[0].rule.mask:
+                continue
+            for tables in (ours, theirs):
+                notify(tables, made)
+            before = sum(counter.calls for _call, counter in ours.calls())
+            assert (notify_twin._answer(ours), notify_loop._answer(theirs.control.address)) == (
+                1,
+                1,
+            )
+            assert answered(ours) == answered(theirs)
+            first = first_match(drawn, made)
+            decision = Decision.allow() if first is None else drawn[first].rule.decision
+            assert decision is not None
+            value = 0 if decision.call else decision.value or 0
+            told = ours.control.view[nt.ANSWER + 1 : nt.ANSWER + 3]
+            error, flags = struct.unpack("=iI", struct.pack("=q", told[1]))
+            assert (told[0] or error, flags) == (value, int(decision.call))
+            after = sum(counter.calls for _call, counter in ours.calls())
+            assert after - before == (first is not None)
+            seen["nobody" if first is None else str(decision)] += 1
+    assert min(seen.values()) > 100, seen
+    assert len(seen) == 1 + len(NOTIFIED_DECISIONS)
+
+
+def test_what_is_notified_is_left_to_python_where_its_rule_is() -> None:
+    """A handler, a look at what is observed, and calls that are blind spots to report."""
+    opened, where = SyscallMask("openat"), Conditions.of(path.within("/srv"))
+    handled = Rule(opened, None, lambda _stop: None, where=where, by_notify=True)
+    ring = Rule(SyscallMask("io_uring_setup"), Decision.skip(1), where=Conditions.of(arg[0] == 1))
+    plan = Plan(
+        (handled, replace(ring, by_notify=True)),
+        SyscallMask("io_uring_setup"),
+        mechanism="user-notify",
+    ).fitted()
+    policy = HandlerPolicy(plan, calls_observed=False)
+    tables = NotifyTables(-1, policy.notify_answers(), policy.notify_judgements(), polls=False)
+    at = t.ANSWER_WORDS * (t.JUDGED + plan.ret_data_of(0))
+    assert tables.verdicts.view[at + nt.ACTION] == t.TO_PYTHON
+    assert tables.verdicts.view[t.ANSWER_WORDS * t.NOBODY + nt.ACTION] == t.RESUME
+    actions = {
+        name: tables.answers.view[nt.ANSWER_WORDS * Abi.X86_64.numbers[name] + nt.ACTION]
+        for name in ("openat", "io_uring_setup", "read")
+    }
+    assert actions == {"openat": t.JUDGE, "io_uring_setup": t.TO_PYTHON, "read": t.TO_PYTHON}

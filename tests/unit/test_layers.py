@@ -70,6 +70,7 @@ MAY_IMPORT = {
         "accel.observation",
     },
     "accel.cost_measurement": {"values", "accel._kernel", "accel.tracer"},
+    "accel.suggestion": {"values"},
     "accel.injection_grammar": {"values", "accel.decoding"},
     "accel.injection": {"values", "accel.decoding", "accel.injection_grammar"},
     "accel.injection_rules": {"values", "accel.injection", "accel.tracer"},
@@ -79,7 +80,7 @@ MAY_IMPORT = {
         "values", "accel", "accel.tracer", "accel.writers", "accel.decoding", "accel.doctor",
         "accel.injection", "accel.injection_rules", "accel.command_line", "accel.oci",
         "accel.plan_table", "accel.plan_listing", "accel.cost_measurement", "accel.compare",
-        "bpf", "bpf.probes",
+        "accel.suggestion", "bpf", "bpf.probes",
     },
     "accel.audit": {"values"},
     "accel.compare": {

@@ -142,3 +142,13 @@ def test_a_call_under_way_is_its_threads_under_another_tid() -> None:
     observed.add(written(replace(executes, tid=7, strings={})))
     entry, leave = stops
     assert (entry.tid, leave.tid) == (8, 7)  # type: ignore[union-attr]
+
+
+def test_strings_of_calls_whose_ends_were_lost_are_not_kept() -> None:
+    """A thread is in one call at a time, so memory is bounded however many are lost."""
+    recorder = Recorder(Ring(records=16, strings=1 << 16), [Kept()])
+    observed = ObservedCalls(None, recorder)
+    for time_ns in range(100):
+        observed.add(written(replace(begun(OPEN), entered_ns=time_ns)))
+    observed.flush()
+    assert list(recorder._known) == [(7, 99)]
