@@ -92,8 +92,8 @@ def test_who_is_said_to_answer_answers(
             require(not row.mechanism.startswith("exit-event"), str(error))
             raise
     assert result.returncode == 0
-    assert tracer._loop is not None
-    answered = tracer._loop.tables.answered
+    assert tracer._run is not None
+    answered = tracer._run.loop.tables.answered
     decision = combinations.DECISIONS[row.combination]
     handlers = (decision.start + decision.exit) * CALLS if row.tier == "handler" else 0
     assert answered == (row.declared_stops * CALLS if row.tier == "loop" else 0)

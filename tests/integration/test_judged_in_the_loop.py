@@ -39,8 +39,8 @@ def answering_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 def stops_of_python(tracer: Tracer) -> int:
     """Count the calls that stopped, and that the loop left to Python."""
-    assert tracer._loop is not None
-    return tracer._loop.stops["seccomp"]
+    assert tracer._run is not None
+    return tracer._run.loop.stops["seccomp"]
 
 
 def traced(tracer: Tracer) -> list[str]:
@@ -112,7 +112,7 @@ def test_notifications_are_judged_by_the_loop_alone(flags: tuple[str, ...], tmp_
 
 def calls_of_supervisors(tracer: Tracer) -> int:
     """Count the calls that came by notification, fell under a rule, and were left to Python."""
-    loop = tracer._loop
+    loop = tracer._run.loop
     assert isinstance(loop, UserNotify)
     counters = [each for one in loop.supervisors._supervisors for each in one._counters.values()]
     return sum(counter.calls for counter in counters)

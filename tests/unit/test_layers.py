@@ -63,11 +63,14 @@ MAY_IMPORT = {
         "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
         "accel.mechanism_choice", "accel.mixed_plan", "accel.oci",
     },
+    "accel.assembly": {
+        "values", "bpf", "accel.plan", "accel.launch", "accel.mechanisms", "accel.observation",
+        "accel.tracing_thread", "accel.supervising_thread", "accel.rulebook",
+    },
     "accel.tracer": {
         "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
-        "accel.tracing_thread", "accel.supervising_thread", "accel.capture", "accel.snapshots",
+        "accel.tracing_thread", "accel.assembly", "accel.capture", "accel.snapshots",
         "accel.rulebook", "accel.writers", "accel.oci",
-        "accel.observation",
     },
     "accel.cost_measurement": {"values", "accel._kernel", "accel.tracer"},
     "accel.suggestion": {"values"},
