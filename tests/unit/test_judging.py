@@ -57,7 +57,7 @@ FIXED_NOREPLACE = 0x10_0000
 def loop() -> ModuleType:
     """The module with numba's code, or a skip."""
     try:
-        return importlib.import_module("accel._loop")
+        return importlib.import_module("accel._loop_judge")
     except ImportError as error:
         require(condition=False, reason=str(error))
         raise
@@ -339,6 +339,17 @@ def notify_loop() -> ModuleType:
     except ImportError as error:
         require(condition=False, reason=str(error))
         raise
+
+
+def test_the_layout_of_notifications_is_written_down_twice_and_equal(
+    notify_loop: ModuleType,
+) -> None:
+    """The compiled loop has its own copy: a change of one must be a change of both."""
+    named = {name: value for name, value in vars(nt).items() if isinstance(value, int)}
+    both = {name: value for name, value in named.items() if hasattr(notify_loop, f"_{name}")}
+    assert both == {name: getattr(notify_loop, f"_{name}") for name in both}
+    assert len(both) > 25
+    assert notify_loop._RESPONSE == nt.ANSWER
 
 
 def notify(tables: NotifyTables, made: Call) -> None:
