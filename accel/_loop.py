@@ -127,6 +127,7 @@ _EXIT_EVENT_STOPS, _EVENT_RINGS, _EXIT_RULES = 29, 30, 31
 _INFO, _REGISTERS, _STATUS, _TIME, _VECTORS, _NEW_VALUE, _SIGINFO = 32, 44, 72, 74, 76, 80, 84
 _EVENT_COOKIE: Final = 0x6163_6365_6C00_0001
 _JUDGEMENT: Final = 100
+_ENDED_STOPS: Final = 101
 #: RECORDING: besides whole calls, their beginnings.
 _BEGINNINGS: Final = 2
 
@@ -749,6 +750,13 @@ def hit(control: int, tid: int) -> int:
     return _SKIP if replaced != 0 else _RESUME
 
 
+@njit(inline="always")
+def _ended(control: int) -> int:
+    """Count a stop that was over before it could be looked at; answered by that."""
+    add(control, _ENDED_STOPS, 1)
+    return 1
+
+
 @njit
 def _trap_stop(control: int, tid: int) -> int:
     """Answer the SIGTRAP of an exit event; 0 if it is another's, or comes late."""
@@ -756,7 +764,7 @@ def _trap_stop(control: int, tid: int) -> int:
         return 0
     siginfo = control + 8 * _SIGINFO
     if _ptrace(_PTRACE_GETSIGINFO, tid, 0, siginfo) < 0:
-        return 1  # It was killed, which is reported next.
+        return _ended(control)  # It was killed, which is reported next.
     is_ours = (
         _get(siginfo, 0) & 0xFFFFFFFF == _SIGTRAP
         and _get(siginfo, _SI_CODE) & 0xFFFFFFFF == _TRAP_PERF
@@ -817,10 +825,10 @@ def _answer(control: int, tid: int, status: int) -> int:
         return 0
     info = control + 8 * _INFO
     if _ptrace(_PTRACE_GET_SYSCALL_INFO, tid, _INFO_SIZE, info) < 0:
-        return 1
+        return _ended(control)
     operation = _get(info, 0) & 0xFF
     if operation == 0 or (operation == _OP_SECCOMP) != (status == _SECCOMP_STOP):
-        return 1
+        return _ended(control)
     state = _get(_record_of(control, tid), _TRACEE_STATE)
     if operation == _OP_SECCOMP:
         return _seccomp_stop(control, tid) if state != _TO_PYTHON else 0

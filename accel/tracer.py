@@ -123,6 +123,7 @@ class Tracer:
             raise ValueError("give the command's input as input=, or a stream as stdin=, not both")
         self.args = tuple(os.fspath(part) for part in argv)
         self.mask = None if mask is None else mask_of(mask)
+        self.mechanism = mechanism
         #: How the command ended; None until it has.
         self.result: Result | None = None
         self._pid = pid
@@ -167,10 +168,11 @@ class Tracer:
     ) -> None:
         """Answer the calls of ``mask`` always with ``decision``; in the filter, where that can.
 
-        ``where`` restricts the rule to calls whose scalar arguments satisfy it. With
-        ``exit_only()`` it may also say at which results to stop: the others of the rule run
-        without. ``mechanism`` is for this rule alone, where that of the Tracer is ``auto``. Raise
-        MaskError, or SetupError for a combination that the mechanism does not offer.
+        ``where`` restricts the rule to calls whose scalar arguments satisfy it, or whose paths and
+        socket addresses do: such calls stop to be looked at. With ``exit_only()`` it may also say
+        at which results to stop: the others of the rule run without. ``mechanism`` is for this rule
+        alone, where that of the Tracer is ``auto``. Raise MaskError, or SetupError for a
+        combination that the mechanism does not offer.
         """
         self._not_started()
         self._book.add(mask, where, decision=decision, wanted=mechanism or "")

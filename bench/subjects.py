@@ -153,6 +153,7 @@ class Library:
     placement: PlacementName = "auto"
     mask: str | None = None
     mechanism: MechanismName = "auto"
+    supervisors: int = 1
 
     def missing(self) -> str:
         """Be there, always: if this host cannot trace, the outcome will say so."""
@@ -171,6 +172,7 @@ class Library:
                 placement=self.placement,
                 mask=self.mask,
                 mechanism=self.mechanism,
+                supervisors=self.supervisors,
             )
             self.configure(tracer)
             done = tracer.run(_TIMEOUT)

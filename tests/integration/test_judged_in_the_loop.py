@@ -138,6 +138,28 @@ def test_a_supervisor_gives_a_handler_the_calls_that_it_asked_for(tmp_path: Path
     assert calls_of_supervisors(tracer) == 2
 
 
+def test_one_run_judges_at_stops_and_by_notification(tmp_path: Path) -> None:
+    """Files at stops, sockets by notification: two loops, two sets of tables, no Python."""
+    source = """
+import os, socket, sys
+try:
+    print(os.open(sys.argv[1], os.O_RDONLY))
+except OSError as error:
+    print(os.strerror(error.errno))
+with socket.socket() as one:
+    print(os.strerror(one.connect_ex(("127.0.0.1", 9))))
+"""
+    command = [sys.executable, "-IS", "-c", source, str(tmp_path / "a")]
+    tracer = Tracer(command, capture_output=True)
+    tracer.decide("openat", Decision.fail(errno.EACCES), where=path.within(tmp_path))
+    refused = (sockaddr.family == socket.AF_INET) & (sockaddr.port <= 1023)
+    tracer.decide("connect", Decision.fail(errno.EPERM), where=refused, mechanism="user-notify")
+    assert traced(tracer) == [os.strerror(errno.EACCES), os.strerror(errno.EPERM)]
+    assert [row.tier for row in rows(tracer.plan)] == ["loop", "loop"]
+    assert stops_of_python(tracer) == 0
+    assert tracer.statistics().notifications == 1
+
+
 def test_a_handler_gets_the_paths_that_it_asked_for_and_no_other_stop(tmp_path: Path) -> None:
     """The loop resumes what no rule is about; statistics count it all the same."""
     for name in "ab":
