@@ -124,12 +124,6 @@ def _cost(way: Way, calls: int) -> float:
         return read_report(os.pread(report, REPORT_SIZE + 1, 0), calls)
 
 
-def _is_free(way: Way) -> bool:
-    """Tell whether a call neither stops nor notifies."""
-    offered = MECHANISMS[way.mechanism]
-    return not offered.stops[way.combination] and way.combination not in offered.notifications
-
-
 def _run_native(path: str, report: int) -> int:
     pid = os.posix_spawn(path, [path], {}, file_actions=[(os.POSIX_SPAWN_DUP2, report, 1)])
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

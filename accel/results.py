@@ -100,7 +100,8 @@ class Statistics:
     stops: int = 0
     notifications: int = 0
     handler_calls: int = 0
-    #: Kernel stops by kind: seccomp, entry, exit, signal, group, event.
+    #: Kernel stops by kind: seccomp, entry, exit, signal, group, event, exit-event; ended: those
+    #: that a SIGKILL or another thread's execve ended before they could be looked at.
     stops_by_kind: Mapping[str, int] = _NONE
     #: The same for each call, by name (``name@i386`` for calls of the 32-bit ABI).
     calls: Mapping[str, CallStatistics] = _NONE

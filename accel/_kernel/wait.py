@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-__all__ = ["WSTOPPED_EVENT_SHIFT", "wait_any", "wait_for", "wait_on"]
+__all__ = ["WSTOPPED_EVENT_SHIFT", "has_changed", "wait_any", "wait_for", "wait_on"]
 
 _WALL: Final = 0x4000_0000
 _WNOTHREAD: Final = 0x2000_0000
@@ -27,6 +27,12 @@ def wait_any(options: int = 0) -> tuple[int, int]:
 def wait_for(pid: int) -> int:
     """Wait for the end of one child of any kind; return its status."""
     return os.waitpid(pid, _WALL)[1]
+
+
+def has_changed(tid: int) -> bool:
+    """Tell whether ``wait_any`` would report a change of this tracee; leave it to be reported."""
+    options = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT | _WALL | _WNOTHREAD
+    return os.waitid(os.P_PID, tid, options) is not None
 
 
 def wait_on(tid: int, options: int = 0) -> tuple[int, int]:

@@ -49,12 +49,12 @@ class ExitStops:
     def arm(self, tracee: Tracee) -> None:
         """Have the calls of a tracee stop from now on. Some ten microseconds."""
         tracee.armed = True
-        is_32bit = tracee.request(ptrace.get_registers).cs == _USER32_CS
         try:
+            is_32bit = tracee.request(ptrace.get_registers).cs == _USER32_CS
             self._events.arm(tracee.tid, bpf.Arch.I386 if is_32bit else bpf.Arch.X86_64)
             self._rings[tracee.tid] = self._events.ring_of(tracee.tid)
-        except ProcessLookupError:
-            pass  # It was killed in the stop.
+        except (ProcessLookupError, TraceeDied):
+            pass  # It was killed in the stop, which is counted all the same.
         except OSError as error:
             reason = error.strerror or str(error)
             if error.errno == errno.EMFILE:

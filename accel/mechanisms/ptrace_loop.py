@@ -11,6 +11,7 @@ import abc
 import contextlib
 import os
 import signal as signals
+import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -18,7 +19,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from accel._kernel import ptrace, spawn
-from accel._kernel.wait import WSTOPPED_EVENT_SHIFT
+from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, has_changed
 from accel.abi import Abi
 from accel.call import Call
 from accel.errors import TraceeDied
@@ -56,6 +57,9 @@ _STOPS_PER_SLOW_BEAT: Final = 8192
 _SYS_EXECVE: Final = 59
 _SYSCALL_STOP: Final = signals.SIGTRAP | 0x80
 _SECCOMP_STOP: Final = ptrace.PTRACE_EVENT_SECCOMP << 16 | signals.SIGTRAP << 8 | 0x7F
+#: si_signo, si_errno and si_code of a siginfo_t; what they are at PTRACE_EVENT_EXIT, ptrace(2).
+_SIGINFO: Final = struct.Struct("=iii")
+_EXIT_CODE: Final = ptrace.PTRACE_EVENT_EXIT << 8 | signals.SIGTRAP
 _NEW_CHILD: Final = {
     ptrace.PTRACE_EVENT_FORK: "fork",
     ptrace.PTRACE_EVENT_VFORK: "vfork",
@@ -387,7 +391,14 @@ class PtraceLoop(abc.ABC):
         tracee.listen()
 
     def _signal_delivery_stop(self, tracee: Tracee, signal: int) -> None:
-        siginfo = tracee.siginfo()
+        try:
+            siginfo = tracee.siginfo()
+        except TraceeDied:
+            self.stops["ended"] += 1
+            raise
+        if self._is_over(tracee, siginfo):
+            self.stops["ended"] += 1
+            return
         if self._is_exit_event(tracee, siginfo):
             self._resume(tracee)
             return
@@ -397,6 +408,17 @@ class PtraceLoop(abc.ABC):
         if tracee.started:
             self._observe(stop)
         self._resume(tracee, signal)
+
+    def _is_over(self, tracee: Tracee, siginfo: bytes) -> bool:
+        """Tell whether a SIGKILL has ended a signal-delivery-stop, and the tracee is at its exit.
+
+        To resume it there would be to miss that stop, which wait reports next. A program can send
+        itself a signal with such a siginfo, too.
+        """
+        number, _errno, code = _SIGINFO.unpack_from(siginfo)
+        if (number, code) != (signals.SIGTRAP, _EXIT_CODE):
+            return False
+        return self.tables.has_more_of(tracee.tid) or has_changed(tracee.tid)
 
     # ------------------------------------------------------------------------- events and ends
 

@@ -86,6 +86,8 @@ SIGINFO: Final = 84
 EVENT_COOKIE: Final = 0x6163_6365_6C00_0001
 #: Where the tables are that calls are judged by, see judge_tables; 0: there are none.
 JUDGEMENT: Final = 100
+#: How many stops a SIGKILL or another thread's execve ended before they could be looked at.
+ENDED_STOPS: Final = 101
 #: A page and more that functions of the user's read tracee memory into.
 _MEMORY_WORDS: Final = 512 + 64
 QUEUE_LENGTH: Final = 4096
@@ -206,6 +208,11 @@ class StopTables:
         view = self.control.view
         return view[CHANGE_TID], view[CHANGE_STATUS]
 
+    def has_more_of(self, tid: int) -> bool:
+        """Tell whether another change of a tracee waits in the queue."""
+        first, end = self.control.view[QUEUE_FIRST], self.control.view[QUEUE_END]
+        return any(change >> 32 == tid for change in self.queue.view[first:end])
+
     @property
     def info(self) -> ptrace.SyscallInfo:
         """What PTRACE_GET_SYSCALL_INFO says of that change, a syscall-stop or seccomp-stop."""
@@ -259,7 +266,12 @@ class StopTables:
 
     def stops(self) -> Counter[str]:
         """Count the stops that the loop answered, by kind; kinds without any are left out."""
-        kinds = {"seccomp": SECCOMP_STOPS, "exit": EXIT_STOPS, "exit-event": EXIT_EVENT_STOPS}
+        kinds = {
+            "seccomp": SECCOMP_STOPS,
+            "exit": EXIT_STOPS,
+            "exit-event": EXIT_EVENT_STOPS,
+            "ended": ENDED_STOPS,
+        }
         words = self.control.view
         return Counter({kind: words[index] for kind, index in kinds.items() if words[index]})
 

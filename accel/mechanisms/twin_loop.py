@@ -105,11 +105,10 @@ def _answer(tables: t.StopTables, tid: int, status: int) -> bool:
         return is_ready and _trap_stop(tables, tid)
     if status not in (_SECCOMP_STOP, _SYSCALL_STOP):
         return False
-    ptrace.read_syscall_info(tid, tables.control.address + 8 * t.INFO)
-    info = tables.info
+    info = _info(tables, tid)
     is_seccomp = info.op == ptrace.PTRACE_SYSCALL_INFO_SECCOMP
     if info.op == ptrace.PTRACE_SYSCALL_INFO_NONE or is_seccomp != (status == _SECCOMP_STOP):
-        return True  # Another thread's execve, or SIGKILL, has ended this stop.
+        return _ended(tables)  # By another thread's execve, or SIGKILL.
     state = tables.tracees.view[t.RECORD_WORDS * tid + t.TRACEE_STATE]
     if is_seccomp:
         return state != t.TO_PYTHON and _seccomp_stop(tables, tid, info)
@@ -119,6 +118,15 @@ def _answer(tables: t.StopTables, tid: int, status: int) -> bool:
         _set_result(tables, tid, skips=False)
     ptrace.cont(tid)
     return True
+
+
+def _info(tables: t.StopTables, tid: int) -> ptrace.SyscallInfo:
+    """Ask what a stop is: OP_NONE, too, if a SIGKILL has ended it."""
+    try:
+        ptrace.read_syscall_info(tid, tables.control.address + 8 * t.INFO)
+    except ProcessLookupError:
+        tables.control.view[t.INFO] = ptrace.PTRACE_SYSCALL_INFO_NONE
+    return tables.info
 
 
 def _seccomp_stop(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo) -> bool:
@@ -131,13 +139,22 @@ def _seccomp_stop(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo) -> b
     return True
 
 
+def _ended(tables: t.StopTables) -> bool:
+    """Count a stop that was over before it could be looked at; answered by that."""
+    tables.control.view[t.ENDED_STOPS] += 1
+    return True
+
+
 def _trap_stop(tables: t.StopTables, tid: int) -> bool:
     """Answer the SIGTRAP of an exit event; False if it is another's, or comes late."""
     if not tables.event_rings.view[tid]:
         return False
     from accel._kernel import perf  # noqa: PLC0415 - few want exit events
 
-    trap = perf.parse_trap(ptrace.get_siginfo(tid))
+    try:
+        trap = perf.parse_trap(ptrace.get_siginfo(tid))
+    except ProcessLookupError:
+        return _ended(tables)
     if trap != (t.EVENT_COOKIE, 0):
         return False
     action = hit(tables, tid)

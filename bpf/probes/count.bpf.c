@@ -11,7 +11,7 @@ enum { SYS_IOCTL = 16 };
 enum {
 	STOPS,
 	SIGNALLED_STOPS,
-	UNSEEN_STOPS,
+	TOLD_STOPS,
 	NOTIFICATIONS,
 	TRACEE_SWITCHES,
 	TRACEE_MIGRATIONS,
@@ -73,7 +73,8 @@ RAW_TRACEPOINT_PROBE(sys_exit)
 	if (!may_tell(&regs, ctx->args[0], SYS_IOCTL))
 		return 0;
 	if (!receives_notification(&regs, result)) {
-		told(&regs, result);
+		if (told(&regs, result))
+			count(TOLD_STOPS);
 		return 0;
 	}
 	member = current_member();
@@ -116,10 +117,8 @@ RAW_TRACEPOINT_PROBE(sched_switch)
 /* Its argument is the thread that is woken. */
 RAW_TRACEPOINT_PROBE(sched_waking)
 {
-	struct member *member = resumed(ctx->args[0]);
-
-	if (member && !is_seen(member))
-		count(UNSEEN_STOPS);
+	if (resumed(member_of(ctx->args[0])) == RESUMED_FIRST)
+		count(TOLD_STOPS);
 	return 0;
 }
 

@@ -26,7 +26,7 @@ _CALL: Final = struct.Struct("=Ii")
 (
     _STOPS,
     _SIGNALLED_STOPS,
-    _UNSEEN_STOPS,
+    _TOLD_STOPS,
     _NOTIFICATIONS,
     _SWITCHES,
     _MIGRATIONS,
@@ -50,10 +50,10 @@ class Counts:
     #: The same by the SIGCHLD of each, which a tracer that ignores SIGCHLD is not sent. A tracee
     #: that is killed on the way to sleep has been signalled, and has no stop.
     signalled_stops: int
-    #: Those of ``stops`` that the tracer was never told of, as the tracee was killed before the
-    #: tracer's wait: a tracer knows of ``stops - unseen_stops``. Of a tracer in a PID namespace of
-    #: its own, all that a kill ended are.
-    unseen_stops: int
+    #: Those of ``stops`` that a wait(2) told the tracer of: as many as the tracer can count. A
+    #: SIGKILL, or the exit_group(2) of another thread, may end a stop before that. Of a tracer in a
+    #: PID namespace of its own there are none.
+    told_stops: int
     #: User notifications that the tracer received.
     notifications: int | None
     #: Threads and processes of the tree.
@@ -151,7 +151,7 @@ def _counts(now: Counter[Any], *, sees_tracer: bool) -> Counts:
         system_calls=MappingProxyType(dict(sorted(calls.items()))),
         stops=now[_STOPS],
         signalled_stops=now[_SIGNALLED_STOPS],
-        unseen_stops=now[_UNSEEN_STOPS],
+        told_stops=now[_TOLD_STOPS],
         notifications=now[_NOTIFICATIONS] if sees_tracer else None,
         tracees=now[_TRACEES],
         context_switches=now[_SWITCHES],

@@ -50,22 +50,20 @@ RAW_TRACEPOINT_PROBE(sys_exit)
 	return 0;
 }
 
-/* A stop that the tracer ends without having been told is one that it was told of too early. */
 RAW_TRACEPOINT_PROBE(sched_waking)
 {
-	struct member *member = resumed(ctx->args[0]);
-	u64 now = bpf_ktime_get_ns(), told_ns;
+	struct member *member = member_of(ctx->args[0]);
+	u64 now = bpf_ktime_get_ns();
 	u32 unseen = PARTS;
 
-	if (!member)
+	if (!resumed(member) || !member)
 		return 0;
 	took(WHOLE, now - member->stopped_ns);
-	if (!is_seen(member)) {
+	if (!member->told_ns) {
 		add(totals.lookup(&unseen), 1);
 		return 0;
 	}
-	told_ns = member->told_ns ? member->told_ns : member->stopped_ns;
-	took(WAITING, told_ns - member->stopped_ns);
-	took(WORK, now - told_ns);
+	took(WAITING, member->told_ns - member->stopped_ns);
+	took(WORK, now - member->told_ns);
 	return 0;
 }

@@ -4,19 +4,23 @@
  * that their names tell. A stop is, in ptrace_stop() of the kernel: SIGCHLD to the tracer
  * (signal_generate: signalled), sleep in TASK_TRACED (sched_switch: slept), the return of the
  * tracer's wait (sys_exit: told), and the wakeup (sched_waking: resumed). The tracer may wait while
- * the tracee is on its way to sleep, but has to let it sleep before it can do anything with it.
+ * the tracee is on its way to sleep, and on another CPU even return from that before the SIGCHLD;
+ * but it has to let the tracee sleep before it can do anything with it.
  */
 
 enum { TASK_TRACED = 8 };                             /* __TASK_TRACED of <linux/sched.h> */
 enum { SIGNAL_CHILD = 17, TRAPPED = 4, STOPPED = 5 }; /* SIGCHLD, CLD_TRAPPED and CLD_STOPPED */
 enum { SYS_WAIT4 = 61, SYS_WAITID = 247, I386_WAITPID = 7, I386_WAIT4 = 114 };
-enum { SI_PID = 16 }; /* the offset of si_pid in siginfo_t; sigaction(2) */
+#define NO_WAIT 0x01000000 /* WNOWAIT of <linux/wait.h> */
 
-/* A member's state: the code of the SIGCHLD that it sent, and whether it sleeps in a stop. */
-enum { CODE = 7, ASLEEP = 8 };
+/* A member's state: the code of the SIGCHLD that it sent; whether it sleeps in a stop; whether a
+ * wait has told of it before the SIGCHLD, or that could not be known; and whether it sleeps in a
+ * stop of job control, untraced. */
+enum { CODE = 7, ASLEEP = 8, EARLY = 16, FIRST = 32, JOB = 64 };
+enum { LATELY = 1000000 }; /* nanoseconds */
 
-/* By tid: threads that have sent SIGCHLD, and whose tracer has not waited for them. */
-BPF_HASH(untold, u32, u64, 32768);
+/* By tid: threads that have stopped. Old entries are known by the member's tid. */
+BPF_TABLE("lru_hash", u32, u64, tids, 32768);
 
 /* Take note of a signal that a tracee generates; return its code if it may be a stop's.
  *
@@ -27,21 +31,27 @@ BPF_HASH(untold, u32, u64, 32768);
 static __always_inline u32 signalled(struct member *member, struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 tid = bpf_get_current_pid_tgid();
-	u64 task = bpf_get_current_task();
+	u64 task = bpf_get_current_task(), now;
 	int info[3] = {}; /* si_signo, si_errno, si_code; sigaction(2) */
+	bool is_told;
 
 	if ((int)ctx->args[0] != SIGNAL_CHILD)
 		return 0;
 	if (bpf_probe_read_kernel(info, sizeof(info), (void *)ctx->args[1]))
 		return 0;
-	if (info[2] != TRAPPED && !(info[2] == STOPPED && !member->state))
+	if (info[2] != TRAPPED && !(info[2] == STOPPED && !(member->state & CODE)))
 		return 0;
+	now = bpf_ktime_get_ns();
+	is_told = member->state & EARLY && now - member->told_ns < LATELY;
 	member->state = info[2];
-	member->tid = tid;
+	if (member->tid != tid) {
+		member->state |= FIRST;
+		member->tid = tid;
+		tids.update(&tid, &task);
+	}
 	member->tracer = ctx->args[2];
-	member->stopped_ns = bpf_ktime_get_ns();
-	member->told_ns = 0;
-	untold.update(&tid, &task);
+	member->stopped_ns = now;
+	member->told_ns = is_told ? now : 0;
 	return info[2];
 }
 
@@ -49,19 +59,19 @@ static __always_inline u32 signalled(struct member *member, struct bpf_raw_trace
  * or TASK_TRACED if it has sent none. A thread that is preempted keeps its state, and goes on. */
 static __always_inline u32 slept(struct member *member, struct bpf_raw_tracepoint_args *ctx)
 {
-	u32 code = member->state & CODE, tid = member->tid;
+	u32 code = member->state & CODE;
 
 	if ((bool)ctx->args[0])
 		return 0;
 	if (ctx->args[3] & TASK_TRACED) {
 		member->state |= ASLEEP;
-		if (!code)
+		if (!code) {
 			member->stopped_ns = bpf_ktime_get_ns();
+			member->told_ns = 0;
+		}
 		return code ? code : TASK_TRACED;
 	}
-	if (code)
-		untold.delete(&tid);
-	member->state = 0;
+	member->state = code == STOPPED ? JOB : 0;
 	return 0;
 }
 
@@ -79,49 +89,70 @@ static __always_inline bool may_tell(struct registers *regs, u64 address, u64 al
 	return !bpf_probe_read_kernel(regs, sizeof(*regs), (void *)address);
 }
 
-/* Take note of a wait that tells of a stop: the call with these registers has this result. */
-static __always_inline void told(const struct registers *regs, s64 result)
+/* The thread of whose stop a call has told that has these registers and this result; 0 if none. */
+static __always_inline u32 told_tid(const struct registers *regs, s64 result)
 {
+	int info[5] = {}; /* si_signo, si_errno, si_code, a hole, si_pid; sigaction(2) */
 	bool is_compat = is_i386(regs);
+	u32 status = 0;
+	void *address;
+
+	if (!is_compat && regs->orig_rax == SYS_WAITID) {
+		if (result || regs->r10 & NO_WAIT ||
+		    bpf_probe_read_user(info, sizeof(info), (void *)regs->rdx))
+			return 0;
+		return info[2] == TRAPPED || info[2] == STOPPED ? info[4] : 0;
+	}
+	if (result <= 0 || regs->rdx & NO_WAIT || is_compat == (regs->orig_rax == SYS_WAIT4))
+		return 0;
+	address = (void *)(is_compat ? (u32)regs->rcx : regs->rsi);
+	if (bpf_probe_read_user(&status, sizeof(status), address))
+		return 0;
+	return (status & 0xff) == 0x7f ? result : 0; /* WIFSTOPPED; wait(2) */
+}
+
+/* Take note of a call that returns, and tell whether it has told a tracer of a tracee's stop. */
+static __always_inline bool told(const struct registers *regs, s64 result)
+{
+	u32 tid = told_tid(regs, result);
 	struct member *member;
-	u32 tid = result;
 	u64 *task;
 
-	if (result < 0)
-		return;
-	if (!is_compat && regs->orig_rax == SYS_WAITID) {
-		if (bpf_probe_read_user(&tid, sizeof(tid), (void *)(regs->rdx + SI_PID)))
-			return;
-	} else if (is_compat ? regs->orig_rax == SYS_WAIT4 : regs->orig_rax != SYS_WAIT4) {
-		return;
-	}
-	task = untold.lookup(&tid);
+	if (!tid)
+		return false;
+	task = tids.lookup(&tid);
 	if (!task)
-		return;
+		return false;
 	member = member_of(*task);
-	if (member)
+	if (!member || member->tid != tid || member->state & JOB ||
+	    member->tracer != bpf_get_current_task())
+		return false;
+	if (!(member->state & CODE)) {
+		member->state |= EARLY;
 		member->told_ns = bpf_ktime_get_ns();
-	untold.delete(&tid);
+	} else if (!member->told_ns) {
+		member->told_ns = bpf_ktime_get_ns();
+	}
+	return true;
 }
 
-/* Take note of a thread that is woken; return it if that ends a stop. */
-static __always_inline struct member *resumed(u64 task)
+enum resumption { NO_STOP, RESUMED, RESUMED_FIRST };
+
+/* Take note of a thread that is woken, and tell whether that ends a stop; if it is the first of that
+ * thread, whether the tracer ends it, and so must have been told.
+ *
+ * If its told_ns is 0 then, the tracer did not know of the stop: a SIGKILL ended it, or the tracer
+ * has resumed the thread as if from the stop before, which a SIGKILL had ended. */
+static __always_inline enum resumption resumed(struct member *member)
 {
-	struct member *member = member_of(task);
-	u32 tid;
+	u32 state;
 
 	if (!member || !(member->state & ASLEEP))
-		return NULL;
-	tid = member->tid;
-	if (!member->told_ns)
-		untold.delete(&tid);
+		return NO_STOP;
+	state = member->state;
 	member->state = 0;
-	return member;
-}
-
-/* Whether the tracer knew of a stop that it ends, or that a SIGKILL ends. On another CPU its wait
- * may find the tracee before that has sent SIGCHLD, but it is the tracer then who resumes it. */
-static __always_inline bool is_seen(const struct member *member)
-{
-	return member->told_ns || member->tracer == bpf_get_current_task();
+	if (member->told_ns || !(state & FIRST) || member->tracer != bpf_get_current_task())
+		return RESUMED;
+	member->told_ns = member->stopped_ns;
+	return RESUMED_FIRST;
 }

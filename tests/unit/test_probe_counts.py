@@ -64,7 +64,7 @@ def test_every_counter_has_its_place(program: FakeProgram) -> None:
     counts = Count().read()
     assert dict(counts.system_calls) == {(Arch.X86_64, 110): 10, (Arch.I386, -1): 20}
     assert counts.total_system_calls == 30
-    assert (counts.stops, counts.signalled_stops, counts.unseen_stops) == (1, 2, 3)
+    assert (counts.stops, counts.signalled_stops, counts.told_stops) == (1, 2, 3)
     assert (counts.context_switches, counts.migrations, counts.tracees) == (5, 6, 30)
     source = count.source("count.bpf.c")
     names = source[source.index("STOPS,") : source.index("COUNTERS\n")].replace(",", "").split()
