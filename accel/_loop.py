@@ -1,4 +1,4 @@
-"""The loop, compiled: all numba code of accel. Importing it loads numba and takes half a second.
+"""The loop, compiled. Importing it loads numba and takes half a second.
 
 ``next_change`` waits for the tracees of the calling thread and answers the stops that the tables of
 ``accel.mechanisms.stop_tables`` answer; it holds no GIL, and returns when there is something that
@@ -7,46 +7,41 @@ Python must do. ``accel.mechanisms.twin_loop`` is the same in Python.
 All state is in tables of 64-bit words; the control words hold the addresses of the others. System
 calls are made in place, by an instruction: no symbol is needed and no errno, so the machine code
 refers to nothing outside itself: ``accel._emit`` makes bytes of it, which a later process runs
-without importing numba. A change of this file is all that makes these bytes stale, hence compiled
-code has nothing of another.
+without importing numba. A change of this file, of ``_loop_words`` or of ``_loop_judge`` is all that
+makes these bytes stale, hence compiled code has nothing of any other.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-any-return"
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import llvmlite.binding
-from llvmlite import ir
-from numba import int64, njit, void
-from numba.extending import intrinsic
+from numba import njit
 
-__all__ = [
-    "add",
-    "append",
-    "enter",
-    "hit",
-    "judge",
-    "leave",
-    "next_change",
-    "read",
-    "read_string",
-]
+from accel._loop_judge import judge
+from accel._loop_words import (
+    _STRING_LIMIT,
+    _UNTERMINATED,
+    _call,
+    _get,
+    _publish,
+    _set,
+    _syscall,
+    add,
+    read_string,
+)
 
-# Inline assembly is parsed when code is compiled, not when it comes from a cache.
-llvmlite.binding.initialize_native_asmparser()
+__all__ = ["append", "enter", "hit", "leave", "next_change"]
 
 _SYS_WAIT4: Final = 61
 _SYS_PTRACE: Final = 101
 _SYS_CLOCK_GETTIME: Final = 228
-_SYS_PROCESS_VM_READV: Final = 310
 _CLOCK_MONOTONIC: Final = 1
 _WAIT_OPTIONS: Final = 0x4000_0000 | 0x2000_0000  # __WALL | __WNOTHREAD
 _WNOHANG: Final = 1
 _EINTR: Final = 4
 _ESRCH: Final = 3
-_EFAULT: Final = 14
 
 _PTRACE_CONT: Final = 7
 _PTRACE_GETREGS: Final = 12
@@ -100,18 +95,7 @@ _CALLS, _STOPS, _ERRORS, _NANOSECONDS, _COUNTER_WORDS = 0, 1, 2, 3, 4
 _ENTERED_NS, _LEFT_NS, _NUMBER, _ARGUMENTS, _RESULT, _STRINGS, _FLAGS = 0, 1, 3, 4, 10, 11, 12
 _IP, _SP, _TRACEE_STATE, _RECORD_WORDS = 13, 14, 15, 16
 _IS_ENTERED, _IS_INJECTED, _IS_RETURNED, _IS_ALONE = 1 << 6, 1 << 7, 1 << 8, 1 << 11
-_MAX_STRINGS, _STRING_LIMIT, _UNTERMINATED, _PAGE = 3, 4096, 1 << 15, 4096
-_SHORT: Final = 256  # Most strings are paths, and shorter; a page takes longer to copy.
-
-# By what a call is judged whose rule the filter does not tell: mechanisms.judge_tables.
-_JUDGED, _UNKNOWN = 1 << 16, (1 << 17) - 1
-_FROM, _UNSIGNED, _SIGNED, _EQUALS, _STARTS, _WITHIN, _FAMILY, _PORT = 0, 1, 2, 3, 4, 5, 6, 7
-_KIND, _ARGUMENT, _THEN, _OTHERWISE, _LOW, _HIGH, _DETAIL, _CHECK_WORDS = 0, 1, 2, 3, 4, 5, 6, 8
-_CHAINS, _LOOKS, _LOOK_WORDS = 6, 8, 520
-_UNSEEN, _ABSENT = -4096, -4097  # No errno is as large.
-_BIAS: Final = -(1 << 63)
-_AF_INET, _AF_INET6 = 2, 10
-_SLASH, _DOT = 0x2F, 0x2E
+_MAX_STRINGS: Final = 3
 
 # The control words.
 _SECCOMP_STOPS, _EXIT_STOPS, _BEAT, _TRACEES = 0, 1, 2, 3
@@ -126,95 +110,9 @@ _RING, _STRING_RING, _MEMORY = 26, 27, 28
 _EXIT_EVENT_STOPS, _EVENT_RINGS, _EXIT_RULES = 29, 30, 31
 _INFO, _REGISTERS, _STATUS, _TIME, _VECTORS, _NEW_VALUE, _SIGINFO = 32, 44, 72, 74, 76, 80, 84
 _EVENT_COOKIE: Final = 0x6163_6365_6C00_0001
-_JUDGEMENT: Final = 100
 _ENDED_STOPS: Final = 101
 #: RECORDING: besides whole calls, their beginnings.
 _BEGINNINGS: Final = 2
-
-
-@intrinsic
-def _syscall(_typing: Any, number: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:  # noqa: ARG001, PLR0917 - numba reads the names
-    """Make a system call; return its result, or -errno."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        instruction = ir.InlineAsm(
-            ir.FunctionType(word, [word] * 7),
-            "syscall",
-            "={rax},{rax},{rdi},{rsi},{rdx},{r10},{r8},{r9},~{rcx},~{r11},~{memory}",
-            side_effect=True,
-        )
-        return builder.call(instruction, arguments)
-
-    return int64(*[int64] * 7), generate
-
-
-def _word_at(builder: Any, table: Any, index: Any) -> Any:
-    word = ir.IntType(64)
-    return builder.gep(builder.inttoptr(table, word.as_pointer()), [index])
-
-
-@intrinsic
-def _get(_typing: Any, table: Any, index: Any) -> Any:  # noqa: ARG001 - numba reads the names
-    """Read a word of a table."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.load(_word_at(builder, *arguments))
-
-    return int64(int64, int64), generate
-
-
-@intrinsic
-def _set(_typing: Any, table: Any, index: Any, value: Any) -> Any:  # noqa: ARG001 - numba reads the names
-    """Write a word of a table."""
-
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        table, index, value = arguments
-        builder.store(value, _word_at(builder, table, index))
-        return context.get_dummy_value()
-
-    return void(int64, int64, int64), generate
-
-
-@intrinsic
-def _publish(_typing: Any, table: Any, index: Any, value: Any) -> Any:  # noqa: ARG001 - numba reads the names
-    """Write a word that tells another thread that all words before it are written."""
-
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        table, index, value = arguments
-        builder.store_atomic(value, _word_at(builder, table, index), "release", 8)
-        return context.get_dummy_value()
-
-    return void(int64, int64, int64), generate
-
-
-@intrinsic
-def _byte(_typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba reads the names
-    """Read a byte of this process."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        byte = builder.load(builder.inttoptr(arguments[0], ir.IntType(8).as_pointer()))
-        return builder.zext(byte, ir.IntType(64))
-
-    return int64(int64), generate
-
-
-@intrinsic
-def _call(_typing: Any, function: Any, record: Any, state: Any, control: Any) -> Any:  # noqa: ARG001 - numba reads the names
-    """Call a function of the user's, compiled by ``accel.jit``: word f(record, state, control)."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        pointer = ir.FunctionType(word, [word] * 3).as_pointer()
-        return builder.call(builder.inttoptr(arguments[0], pointer), arguments[1:])
-
-    return int64(int64, int64, int64, int64), generate
-
-
-@njit(inline="always")
-def add(table: int, index: int, value: int) -> None:
-    """Add to a word of a table."""
-    _set(table, index, _get(table, index) + value)
 
 
 @njit(inline="always")
@@ -248,208 +146,6 @@ def _call_of(number: int, arch: int) -> int:
     if arch == _AUDIT_ARCH_X86_64:
         return number
     return number + _MAX_NUMBER if arch == _AUDIT_ARCH_I386 else -1
-
-
-# ------------------------------------------------------------------------- tracee memory
-
-
-@njit
-def read(control: int, tid: int, address: int, target: int, size: int) -> int:
-    """Copy up to ``size`` bytes of a page of tracee memory; return how many, or -errno."""
-    vectors = control + 8 * _VECTORS
-    _set(vectors, 0, target)
-    _set(vectors, 1, size)
-    _set(vectors, 2, address)
-    _set(vectors, 3, size)
-    return _syscall(_SYS_PROCESS_VM_READV, tid, vectors, 1, vectors + 16, 1, 0)
-
-
-@njit
-def read_string(control: int, tid: int, address: int, target: int) -> int:
-    """Copy a C string of at most PATH_MAX bytes; return its length, flagged if it has no NUL."""
-    size = 0
-    while address != 0 and size < _STRING_LIMIT:
-        part = _PAGE - ((address + size) & (_PAGE - 1))  # A read over the end of a mapping fails.
-        part = min(part, _STRING_LIMIT - size, _SHORT if size == 0 else _PAGE)
-        part = read(control, tid, address + size, target + size, part)
-        if part <= 0:
-            break
-        for at in range(size, size + part):
-            if _byte(target + at) == 0:
-                return at
-        size += part
-    return size | _UNTERMINATED
-
-
-# ------------------------------------------------------------------------- judging
-
-
-@njit
-def _look_at_path(control: int, tid: int, address: int, target: int) -> int:
-    """Copy a path; return its length, ABSENT where the kernel would find none, or -errno."""
-    size = 0
-    while address != 0 and size < _STRING_LIMIT:
-        part = _PAGE - ((address + size) & (_PAGE - 1))  # A read over the end of a mapping fails.
-        part = min(part, _STRING_LIMIT - size, _SHORT if size == 0 else _PAGE)
-        part = read(control, tid, address + size, target + size, part)
-        if part <= 0:
-            return part if part < 0 and part != -_EFAULT else _ABSENT
-        for at in range(size, size + part):
-            if _byte(target + at) == 0:
-                return at
-        size += part
-    return _ABSENT
-
-
-@njit
-def _look_at_address(control: int, tid: int, address: int, target: int, size: int) -> int:
-    """Copy up to ``size`` bytes, fewer where the memory ends; return how many, or -errno."""
-    done = 0
-    while address != 0 and done < size:
-        part = min(size - done, _PAGE - ((address + done) & (_PAGE - 1)))
-        part = read(control, tid, address + done, target + done, part)
-        if part <= 0:
-            return part if part < 0 and part != -_EFAULT else done
-        done += part
-    return done
-
-
-@njit
-def _is_equal(one: int, other: int, size: int) -> bool:
-    """Compare bytes of this process."""
-    for at in range(size):  # noqa: SIM110 - compiled
-        if _byte(one + at) != _byte(other + at):
-            return False
-    return True
-
-
-@njit
-def _end_of_name(text: int, start: int, size: int) -> int:
-    """Find where the name in a path ends that begins at ``start``."""
-    end = start
-    while end < size and _byte(text + end) != _SLASH:
-        end += 1
-    return end
-
-
-@njit
-def _is_within(text: int, size: int, root: int, length: int) -> bool:
-    """Tell whether a path is ``root``, or below it, when dots and double slashes are taken out.
-
-    Of the names that are left of the path so far, the first ``matched`` are those of the root, of
-    which the next begins at ``wanted``.
-    """
-    if size == 0 or _byte(text) != _SLASH:
-        return False
-    names, matched, wanted = 0, 0, 1
-    start = 1
-    while start < size:
-        end = _end_of_name(text, start, size)
-        dots = end - start if _byte(text + start) == _DOT else 0
-        if dots == 2 and _byte(text + start + 1) == _DOT:
-            names = max(names - 1, 0)
-            if matched > names:
-                matched = names
-                wanted -= 1
-                while _byte(root + wanted - 1) != _SLASH:
-                    wanted -= 1
-        elif end > start and dots != 1:
-            if names == matched and wanted < length:
-                same = _end_of_name(root, wanted, length) - wanted == end - start
-                if same and _is_equal(text + start, root + wanted, end - start):
-                    matched += 1
-                    wanted += end - start + 1
-            names += 1
-        start = end + 1
-    return wanted >= length
-
-
-@njit
-def _path_holds(kind: int, text: int, size: int, operand: int, length: int) -> bool:
-    if kind == _WITHIN:
-        return _is_within(text, size, operand, length)
-    fits = size == length or (kind == _STARTS and size > length)
-    return fits and _is_equal(text, operand, length)
-
-
-@njit
-def _field(kind: int, address: int, size: int) -> int:
-    """Read a number of a socket address; -1 if it has none."""
-    if size < 2:
-        return -1
-    family = _byte(address) | _byte(address + 1) << 8
-    if kind == _FAMILY:
-        return family
-    if size < 4 or (family != _AF_INET and family != _AF_INET6):  # noqa: PLR1714 - compiled
-        return -1
-    return _byte(address + 2) << 8 | _byte(address + 3)
-
-
-@njit
-def _look(control: int, tid: int, check: int, arguments: int, width: int) -> int:
-    """Look at what an argument points to, unless it was; return what LOOKED says, or -errno."""
-    table = _get(control, _JUDGEMENT)
-    argument = _get(check, _ARGUMENT)
-    looked = _get(table, argument)
-    if looked != _UNSEEN:
-        return looked
-    address = _get(arguments, argument) & width
-    target = table + 8 * (_LOOKS + _LOOK_WORDS * argument)
-    if _get(check, _KIND) <= _WITHIN:
-        looked = _look_at_path(control, tid, address, target)
-    else:
-        detail = _get(check, _DETAIL)
-        size = _get(arguments, detail) & 0xFFFFFFFF if detail >= 0 else 4
-        looked = _look_at_address(control, tid, address, target, min(size, 4))
-    _set(table, argument, looked)
-    return looked
-
-
-@njit
-def _number_of(control: int, check: int, ret_data: int, arguments: int, width: int) -> int:
-    """Find the number that a check compares, of a register or a socket address looked at."""
-    kind, argument, detail = _get(check, _KIND), _get(check, _ARGUMENT), _get(check, _DETAIL)
-    if kind == _FROM:
-        return ret_data
-    if kind >= _FAMILY:
-        table = _get(control, _JUDGEMENT)
-        address = table + 8 * (_LOOKS + _LOOK_WORDS * argument)
-        return _field(kind, address, _get(table, argument))
-    value = _get(arguments, argument) & width
-    if kind == _UNSIGNED:
-        return (value & detail) ^ _BIAS
-    return value << detail >> detail
-
-
-@njit
-def judge(control: int, tid: int, call: int, ret_data: int, arguments: int) -> int:
-    """Find the answer to a call of which the filter knows no more than RET_DATA; or UNKNOWN.
-
-    Rules before the one that RET_DATA names are not asked; 0 asks all. ``call`` is the call's index
-    in the counters, ``arguments`` the address of its six words. The answer is an index in the table
-    of answers, JUDGED and up; where that has no action, as UNKNOWN has none, Python has to judge.
-    The tracee must be stopped, or wait for the answer to a notification. Cost: one
-    process_vm_readv(2) for each argument that is looked at, if it is short.
-    """
-    table = _get(control, _JUDGEMENT)
-    width = 0xFFFFFFFF if call >= _MAX_NUMBER else -1
-    for argument in range(6):
-        _set(table, argument, _UNSEEN)
-    check = _get(_get(table, _CHAINS), call)
-    while check > 0:
-        kind = _get(check, _KIND)
-        looked = _look(control, tid, check, arguments, width) if kind >= _EQUALS else 0
-        if looked < 0 and looked != _ABSENT:
-            return _UNKNOWN
-        if _EQUALS <= kind <= _WITHIN:
-            text = table + 8 * (_LOOKS + _LOOK_WORDS * _get(check, _ARGUMENT))
-            operand, length = _get(check, _LOW), _get(check, _HIGH)
-            holds = looked >= 0 and _path_holds(kind, text, looked, operand, length)
-        else:
-            number = _number_of(control, check, ret_data, arguments, width)
-            holds = _get(check, _LOW) <= number <= _get(check, _HIGH)
-        check = _get(check, _THEN if holds else _OTHERWISE)
-    return -1 - check if check < 0 else _UNKNOWN
 
 
 # ------------------------------------------------------------------------- recording

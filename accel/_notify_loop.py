@@ -1,9 +1,9 @@
-"""The loop of a supervisor, compiled: see ``accel._loop``, whose building blocks it is made of.
+"""The loop of a supervisor, compiled: see ``accel._loop``, with which it shares building blocks.
 
 ``next_notification`` waits at a listener, seccomp_unotify(2), and answers the notifications that
 the tables of ``accel.mechanisms.notify_tables`` answer, without the GIL;
-``accel.mechanisms.notify_twin`` is the same in Python. A change of this file or of ``_loop`` is all
-that makes its machine code stale.
+``accel.mechanisms.notify_twin`` is the same in Python. A change of this file, of ``_loop_words`` or
+of ``_loop_judge`` is all that makes its machine code stale.
 """
 
 # mypy: disable-error-code="untyped-decorator,no-any-return"
@@ -14,7 +14,8 @@ from typing import Final
 
 from numba import njit
 
-from accel._loop import _call, _get, _set, _syscall, add, judge
+from accel._loop_judge import judge
+from accel._loop_words import _call, _get, _set, _syscall, add
 
 __all__ = ["next_notification"]
 

@@ -3,8 +3,11 @@
 ``accel doctor --measure`` measures, in ``accel.cost_measurement``, and the table is kept in
 ``bpf.user_cache`` as ``costs-KEY.json``: KEY is that of the kernel's release, the processor's
 model, and of this format. No run measures: it takes seconds. Without a table of this host the one
-of README.md is assumed. The figures decide between ways that give the same results, and only by
-their ratios, which differ far less from host to host than the times do.
+of README.md is assumed. ``ACCEL_COSTS=assumed`` takes that in any case, so that plans are the same
+on every host; ``auto`` is the default.
+
+The figures decide between ways that give the same results, and only by their ratios, which differ
+far less from host to host than the times do.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from accel.errors import SetupError
 from bpf import user_cache
 from bpf.value import frozen
 
@@ -22,6 +26,8 @@ __all__ = [
     "load", "microseconds", "rank", "store",
 ]  # fmt: skip
 
+_VARIABLE: Final = "ACCEL_COSTS"
+_WISHES: Final = ("auto", "assumed")
 #: Of the file; tables of another are not read.
 _SCHEMA: Final = 1
 #: A way must be so much cheaper than the one before it to be preferred: what is measured varies.
@@ -151,8 +157,14 @@ def age(measured_at: int, now: float) -> str:
 
 
 def current() -> CostTable:
-    """Return this host's table, or the one that is assumed. Cost: some 2 ms, or 50 µs without."""
-    return load() or ASSUMED
+    """Return this host's table, or the one that is assumed.
+
+    Raise SetupError for an ACCEL_COSTS that is not known. Cost: some 2 ms, or 0.1 without a table.
+    """
+    wish = os.environ.get(_VARIABLE, "auto")
+    if wish not in _WISHES:
+        raise SetupError(f"{_VARIABLE} is {wish!r}", hint=f"use {' or '.join(_WISHES)}")
+    return ASSUMED if wish == "assumed" else load() or ASSUMED
 
 
 def load() -> CostTable | None:

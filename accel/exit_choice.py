@@ -1,8 +1,8 @@
 """Which exit_only() rules stop by exit events, and which twice, as without exit events.
 
-Both tell the same. An exit event is one stop, and the kernel compares the result; but of its two
-sources perf compares no arguments, and eBPF costs more than two stops do. A filter compares
-arguments, and no result. So the conditions of a rule choose; the costs do where it has none.
+Both tell the same. With an exit event the kernel compares the result, so that other calls do not
+stop at all: a condition on results asks for one. Otherwise the costs of a call that stops decide;
+one exit event is one stop, but eBPF makes it cost more than two.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ _EXIT_ONLY: Final = Decision.exit_only()
 _COMBINATION: Final = 4
 #: Where no costs are compared, what is there at once comes first: eBPF may have to be compiled.
 _EVENTS: Final = tuple(Way(f"exit-event:{source}", _COMBINATION) for source in ("perf", "ebpf"))
-_FILTERED: Final = "a filter compares its arguments, perf events do not"
 
 #: What keeps a rule; None: it is no matter of exit events.
-_Wish: TypeAlias = Literal["event", "filter", "cheapest"] | None
+_Wish: TypeAlias = Literal["event", "cheapest"] | None
 
 
 @frozen
@@ -86,7 +85,7 @@ def _of_command(rules: Sequence[Rule]) -> list[_Wish]:
             # and for the other without.
             wishes.append("event")
         else:
-            wishes.append("filter" if rule.where.all else "cheapest")
+            wishes.append("cheapest")
     return wishes
 
 
@@ -118,8 +117,6 @@ def _by_event(rule: Rule, *, attaches: bool) -> Iterator[Rule]:
 
 def _explained(rule: Rule, wish: _Wish, ranking: Ranking | None, chosen: Way) -> Rule:
     """Say of a rule why it is kept so, where there was a choice."""
-    if wish == "filter":
-        return replace(rule, chosen=_FILTERED)
     if wish == "cheapest" and ranking is not None:
         return replace(rule, chosen=ranking.why(chosen))
     return rule

@@ -11,6 +11,7 @@ from typing import Final
 
 from accel.abi import Abi
 from accel.decision import Decision
+from accel.errors import SetupError
 from accel.injection import Injection
 from accel.mask import SyscallMask
 from accel.stops import EventStop, Exited, Killed, Stop, SyscallEntryStop
@@ -38,6 +39,8 @@ def inject(
     threads = _Threads(has_started=tracer.is_attached)
     taken = SyscallMask.none()
     for injection in reversed(read):
+        if tracer.mechanism == "user-notify":
+            _check_notified(injection)
         mask, taken = injection.mask - taken, taken | injection.mask
         in_filter = mask - _LAUNCHING if injection.is_constant and not selects else _NONE
         if in_filter:
@@ -46,6 +49,15 @@ def inject(
             handler = _Injector(injection, threads, tracer.mask or _NONE, selects)
             tracer.on_entry(mask - in_filter)(handler)
     tracer.observe(threads, exits=False, calls=False)
+
+
+def _check_notified(injection: Injection) -> None:
+    delays = injection.delay_enter_ns or injection.delay_exit_ns
+    if delays or injection.signal:
+        raise SetupError(
+            "user-notify has no stop to send a signal at, or to stay in",
+            hint="inject error= or retval=, or use mechanism auto",
+        )
 
 
 class _Threads:

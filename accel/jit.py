@@ -34,7 +34,7 @@ from numba import carray, cfunc, int64, njit, types
 from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
-from accel import _loop
+from accel import _loop, _loop_words
 from accel._kernel.machine_code import function as c_function
 from accel._kernel.words import Words
 from accel.decision import Decision
@@ -111,7 +111,7 @@ def read(call: JitCall, address: int, size: int) -> int:
     done = 0
     while done < size:
         part = min(size - done, 4096 - ((address + done) & 4095))
-        part = _loop.read(
+        part = _loop_words.read(
             call.control, call.tid, address + done, call.memory.ctypes.data + done, part
         )
         if part <= 0:
@@ -123,7 +123,7 @@ def read(call: JitCall, address: int, size: int) -> int:
 @njit
 def read_string(call: JitCall, address: int) -> int:
     """Copy a C string to ``call.memory``; return its length, -1 if there is none up to PATH_MAX."""
-    size = _loop.read_string(call.control, call.tid, address, call.memory.ctypes.data)
+    size = _loop_words.read_string(call.control, call.tid, address, call.memory.ctypes.data)
     return -1 if size & 0x8000 else size
 
 
@@ -151,16 +151,16 @@ def equals(call: JitCall, address: int, text: bytes) -> bool:
 
 @njit(inline="always")
 def _call_at(record: int, control: int) -> JitCall:
-    numbers = _loop._get(record, 3)  # noqa: SLF001 - one of its words
-    identity = _loop._get(record, 2)  # noqa: SLF001 - as above
+    numbers = _loop_words._get(record, 3)  # noqa: SLF001 - one of its words
+    identity = _loop_words._get(record, 2)  # noqa: SLF001 - as above
     arguments = (
-        _loop._get(record, 4), _loop._get(record, 5), _loop._get(record, 6),  # noqa: SLF001
-        _loop._get(record, 7), _loop._get(record, 8), _loop._get(record, 9),  # noqa: SLF001
+        _loop_words._get(record, 4), _loop_words._get(record, 5), _loop_words._get(record, 6),  # noqa: SLF001
+        _loop_words._get(record, 7), _loop_words._get(record, 8), _loop_words._get(record, 9),  # noqa: SLF001
     )  # fmt: skip
-    memory = carray(_array_at(_loop._get(control, _loop._MEMORY), types.uint8), MEMORY_SIZE)  # noqa: SLF001
+    memory = carray(_array_at(_loop_words._get(control, _loop._MEMORY), types.uint8), MEMORY_SIZE)  # noqa: SLF001
     return JitCall(
         numbers & 0xFFFFFFFF, (numbers >> 32) & 1, identity & 0xFFFFFFFF, identity >> 32,
-        arguments, _loop._get(record, 10), memory, control,  # noqa: SLF001
+        arguments, _loop_words._get(record, 10), memory, control,  # noqa: SLF001
     )  # fmt: skip
 
 
@@ -257,7 +257,7 @@ def _of_pairs(user: Any) -> Any:
     def entered(record: int, state: int, control: int) -> int:
         words = carray(_array_at(state, types.int64), STATE_WORDS)
         action, value = user(_call_at(record, control), words)
-        _loop._set(control, _loop._NEW_VALUE, value)  # noqa: SLF001 - one of its words
+        _loop_words._set(control, _loop._NEW_VALUE, value)  # noqa: SLF001 - one of its words
         return action
 
     return entered
@@ -268,7 +268,7 @@ def _of_actions(user: Any) -> Any:
     def entered(record: int, state: int, control: int) -> int:
         words = carray(_array_at(state, types.int64), STATE_WORDS)
         action = user(_call_at(record, control), words)
-        _loop._set(control, _loop._NEW_VALUE, 0)  # noqa: SLF001 - one of its words
+        _loop_words._set(control, _loop._NEW_VALUE, 0)  # noqa: SLF001 - one of its words
         return action
 
     return entered

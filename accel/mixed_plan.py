@@ -5,6 +5,8 @@ One filter serves both: RET_TRACE stops a call for its tracer, RET_USER_NOTIF te
 
 from __future__ import annotations
 
+from typing import Final
+
 from accel.capabilities import check_decision
 from accel.errors import SetupError, UnsupportedKernel
 from accel.mask import SyscallMask
@@ -12,6 +14,8 @@ from accel.plan import Plan, Rule
 from bpf.value import replace
 
 __all__ = ["check_notified", "mixed", "notified"]
+
+_NOTE: Final = "nothing is traced: no results are shown, no signals, and no end but the command's"
 
 
 def notified(draft: Plan) -> Plan:
@@ -24,7 +28,7 @@ def notified(draft: Plan) -> Plan:
             check_decision("user-notify", rule.decision)
     _support()
     rules = tuple(_by_notify(rule) for rule in draft.rules)
-    return replace(draft, rules=rules, mechanism="user-notify")
+    return replace(draft, rules=rules, mechanism="user-notify", notes=(*draft.notes, _NOTE))
 
 
 def mixed(draft: Plan, *, attaches: bool) -> Plan:

@@ -145,9 +145,9 @@ class _Planned:
             return f"{self._plan.mechanism} installs no filter"
         if decision is not None and decision.exit:
             name = str(decision).partition("(")[0]
-            if rule.by_event and rule.where.all and self._plan.exit_event == "exit-event:perf":
-                return f"{name}() needs an exit-stop; perf events do not compare arguments"
             why = f"{name}() needs a{' stop' if name == 'emulate' else 'n exit-stop'}"
+            if rule.by_event and rule.where.all and self._plan.exit_event == "exit-event:perf":
+                why += "; perf events do not compare arguments"
             return f"{why}; {rule.chosen}" if rule.chosen else why
         if decision is not None and not decision.call and decision.constant_errno is None:
             injects = decision.injected is not None

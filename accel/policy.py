@@ -70,6 +70,13 @@ class HandlerPolicy:
         """Find the rule that a call, which no filter has judged, may fall under."""
         return self.plan.match(call)
 
+    def sole_rule(self, abi: Abi, number: int) -> int | None:
+        """Find the first rule about a call, if it has no condition."""
+        for index, rule in enumerate(self.plan.rules):
+            if (abi, number) in rule.mask:
+                return index if not rule.where.all and index not in self._unsettled else None
+        return None
+
     def settle(self, number: int, stop: SyscallEntryStop) -> int | None:
         """Find the rule that a call falls under, from one that it may fall under; None if none."""
         if number not in self._unsettled:

@@ -5,39 +5,27 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast, overload
 
 import bpf
-from accel.abi import Abi
 from accel.arguments import AnyCondition
+from accel.assembly import Assembly, Wishes
 from accel.capabilities import MechanismName, RuleMechanism
 from accel.capture import Capture
 from accel.decision import Decision
 from accel.errors import AccelError, RecordingError, SetupError, TimeoutExpired
 from accel.launch import PIPE, Command, Redirection, current_signal_mask
 from accel.mask import SyscallMask
-from accel.mechanisms import (
-    ExitEvent,
-    Observer,
-    PtraceLoop,
-    PtraceSyscall,
-    SeccompTrace,
-    Sysemu,
-    attach,
-    start,
-)
-from accel.mechanisms.contract import Mechanism, Supervising
+from accel.mechanisms import Observer
 from accel.mechanisms.placement import PlacementName, calls_to_hide
-from accel.mechanisms.recorder import Recorder
 from accel.plan import EntryHandler, Plan
-from accel.policy import ExitHandler, HandlerPolicy
-from accel.records import BY_PYTHON, Sink
-from accel.results import CallStatistics, Result, Statistics
+from accel.policy import ExitHandler
+from accel.records import Sink
+from accel.results import Result, Statistics
 from accel.rulebook import RuleBook, WhenFull, compiled_handler, mask_of
-from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
-from accel.tracing_thread import RunThread, TracingThread
+from accel.stops import SyscallExitStop
+from accel.tracing_thread import RunThread
 from bpf.value import replace
 
 if TYPE_CHECKING:
@@ -54,14 +42,8 @@ S = TypeVar("S", bound=Sink)
 
 #: The mechanisms that install a filter.
 _FILTERS = ("auto", "seccomp-trace")
-#: Those that nothing is gained by keeping on the CPU of the tracees.
+#: The mechanisms at which no call stops for its affinity to be hidden.
 _UNPLACED = ("exit-event", "observe", "user-notify")
-_LOOPS: Mapping[str, type[PtraceLoop]] = {
-    "seccomp-trace": SeccompTrace,
-    "exit-event": ExitEvent,
-    "ptrace-syscall": PtraceSyscall,
-    "sysemu": Sysemu,
-}
 
 
 class Tracer:
@@ -123,6 +105,7 @@ class Tracer:
             raise ValueError("give the command's input as input=, or a stream as stdin=, not both")
         self.args = tuple(os.fspath(part) for part in argv)
         self.mask = None if mask is None else mask_of(mask)
+        self.mechanism = mechanism
         #: How the command ended; None until it has.
         self.result: Result | None = None
         self._pid = pid
@@ -131,27 +114,22 @@ class Tracer:
         self._streams = (stdin, stdout, stderr)
         self._input = input
         to_hide = calls_to_hide(placement)
-        # Where no call stops to be hidden, affinities must stay as they are.
-        is_hidden = pid is None and not mechanism.startswith(
-            ("exit-event", "observe", "user-notify")
-        )
-        self._placement: PlacementName = (
-            "none" if placement == "auto" and not is_hidden else placement
-        )
+        if placement == "auto" and (pid is not None or mechanism.startswith(_UNPLACED)):
+            # Where nothing hides affinities, they must stay as they are.
+            placement = "none"
         if supervisors < 1:
             raise SetupError(f"{supervisors} supervisors", hint="one at least answers")
-        self._supervisors = supervisors
+        self._wishes = Wishes(placement, supervisors, pid, self._launched_command)
         self._book = RuleBook(
             self.mask,
             to_hide if pid is None and mechanism in _FILTERS else None,
             mechanism,
             attaches=pid is not None,
         )
-        self._recorder: Recorder | None = None
         self._snapshots: Snapshots | None = None
         self._capture = Capture()
-        self._policy: HandlerPolicy | None = None
-        self._loop: Mechanism | None = None
+        #: What is run; None before the start.
+        self._run: Assembly | None = None
         self._thread: RunThread | None = None
         self._finish_lock = threading.Lock()
 
@@ -167,10 +145,11 @@ class Tracer:
     ) -> None:
         """Answer the calls of ``mask`` always with ``decision``; in the filter, where that can.
 
-        ``where`` restricts the rule to calls whose scalar arguments satisfy it. With
-        ``exit_only()`` it may also say at which results to stop: the others of the rule run
-        without. ``mechanism`` is for this rule alone, where that of the Tracer is ``auto``. Raise
-        MaskError, or SetupError for a combination that the mechanism does not offer.
+        ``where`` restricts the rule to calls whose scalar arguments satisfy it, or whose paths and
+        socket addresses do: such calls stop to be looked at. With ``exit_only()`` it may also say
+        at which results to stop: the others of the rule run without. ``mechanism`` is for this rule
+        alone, where that of the Tracer is ``auto``. Raise MaskError, or SetupError for a
+        combination that the mechanism does not offer.
         """
         self._not_started()
         self._book.add(mask, where, decision=decision, wanted=mechanism or "")
@@ -331,95 +310,18 @@ class Tracer:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
         self._not_started()
         try:
-            make = self._new_thread()
+            self._run = Assembly(self._book, self._wishes)
         except BaseException:
             self._book.close()
             raise
         try:
-            self._thread = make()
+            self._thread = self._run.thread()
             self._thread.start()
         except BaseException:
             self._capture.abandon()
             raise
         self._capture.start()
         return self
-
-    def _new_thread(self) -> Callable[[], RunThread]:
-        """Make the loop, which from now on closes what the plan holds; return what starts it."""
-        plan = self.plan
-        plan.check()
-        self._book.check_profile()
-        self._policy = self._book.policy(plan)
-        self._recorder = self._book.recorder()
-        if plan.mechanism == "observe":
-            return self._observing(plan)
-        if plan.mechanism == "user-notify":
-            return self._supervising(self._policy)
-        make: Callable[..., PtraceLoop] = _LOOPS[plan.mechanism]
-        if plan.is_mixed:
-            from accel.mechanisms.mixed_trace import MixedTrace  # noqa: PLC0415 - few want it
-
-            make = partial(MixedTrace, supervisors=self._supervisors)
-        loop = self._loop = make(
-            self._policy,
-            self._teller,
-            self._placement,
-            self._recorder,
-            captures=self._book.captures(plan),
-            exit_events=self._book.exit_events,
-        )
-        pid = self._pid
-        if pid is not None:
-            return lambda: TracingThread(loop, lambda: attach(loop, pid), f"accel-{pid}")
-        return lambda: self._launching(loop)
-
-    def _observing(self, plan: Plan) -> Callable[[], RunThread]:
-        """Make the loop that stops nothing, which has something to be told only if it is asked."""
-        from accel.mechanisms.observe import Observe  # noqa: PLC0415 - few want it
-        from accel.observation import wanted  # noqa: PLC0415 - as above
-
-        if self._placement == "same-cpu":
-            raise SetupError(
-                "observe stops nothing: there is no tracer to place", hint="leave placement out"
-            )
-        tells, recorder, pid = self._book.tells_calls, self._recorder, self._pid
-        told = wanted(
-            plan,
-            has_records=tells or recorder is not None,
-            has_beginnings=tells or (recorder is not None and recorder.ring.beginnings),
-            call_flags=BY_PYTHON if tells else 0,
-        )
-        loop = self._loop = Observe(told, self._teller, recorder, tells_calls=tells)
-        if pid is not None:
-            return lambda: TracingThread(loop, lambda: loop.attach(pid), f"accel-{pid}")
-
-        def launching() -> TracingThread:
-            command = self._launched_command()
-            return TracingThread(loop, lambda: loop.start(command), "accel")
-
-        return launching
-
-    def _supervising(self, policy: HandlerPolicy) -> Callable[[], RunThread]:
-        """Make the mechanism that traces nothing, and answers notifications."""
-        from accel.mechanisms.user_notify import UserNotify  # noqa: PLC0415 - few want it
-        from accel.supervising_thread import supervising  # noqa: PLC0415 - as above
-
-        program = self.program
-        loop = self._loop = UserNotify(
-            policy,
-            self._teller,
-            self._placement,
-            self._recorder,
-            captures=self._book.captures(self.plan),
-            supervisors=self._supervisors,
-        )
-        thread = supervising(loop, program)
-        return lambda: thread(self._launched_command())
-
-    def _launching(self, loop: PtraceLoop) -> TracingThread:
-        program = self.program if self.plan.has_filter else None
-        command = self._launched_command()
-        return TracingThread(loop, lambda: start(loop, command, program), "accel")
 
     def _launched_command(self) -> Command:
         """Describe the command with its pipes, which are made here."""
@@ -444,21 +346,6 @@ class Tracer:
             pass_fds=pass_fds,
             signal_mask=self._signal_mask,
         )
-
-    @property
-    def _teller(self) -> Observer:
-        defers = self._recorder is not None and self._book.defers
-        return self._tell_in_order if defers else self._book.tell
-
-    def _tell_in_order(self, stop: Stop, /) -> None:
-        """Tell observers that take records of everything in its order, and from one thread."""
-        assert self._recorder is not None
-        if isinstance(stop, (SyscallEntryStop, SyscallExitStop)):
-            # Its memory can be read now, and only now.
-            self._recorder.tell_now(lambda: self._book.tell(stop))
-        else:
-            self._recorder.tell_later(stop)
-            self._book.tell_of_event(stop)
 
     def run(self, timeout: float | None = None) -> Result:
         """Run the command to the end of its last process; return how it ended.
@@ -523,14 +410,14 @@ class Tracer:
 
     def end(self) -> None:
         """Kill the tracees (let them go, if they were attached to); do not wait for it."""
-        if self._thread is None or self._loop is None:
+        if self._thread is None or self._run is None:
             return
         if self._snapshots is not None:
             self._snapshots.close()
         if self._thread.is_current:
-            self._loop.end()
+            self._run.loop.end()
         else:
-            self._thread.request(self._loop.end)
+            self._thread.request(self._run.loop.end)
 
     def close(self) -> None:
         """End the tracees and reap them; nothing to do if they have ended.
@@ -560,13 +447,15 @@ class Tracer:
 
     def _finish(self) -> Result:
         assert self._thread is not None
+        assert self._run is not None
         result = self._collect()
         self._thread.reraise()
-        if self._recorder is not None and self._recorder.error is not None:
-            lost = f"{self._recorder.lost} records are lost: " if self._recorder.lost else ""
+        recorder = self._run.recorder
+        if recorder is not None and recorder.error is not None:
+            lost = f"{recorder.lost} records are lost: " if recorder.lost else ""
             raise RecordingError(
-                f"what was recorded is incomplete: {lost}{self._recorder.error}"
-            ) from self._recorder.error
+                f"what was recorded is incomplete: {lost}{recorder.error}"
+            ) from recorder.error
         if result is None and not self.is_attached:
             raise AccelError("the command's end was not seen: another thread has reaped it")
         return result or Result(self.args, 0)
@@ -574,11 +463,11 @@ class Tracer:
     def _collect(self) -> Result | None:
         """Take the result, once."""
         with self._finish_lock:
-            loop = self._loop
-            if self.result is None and loop is not None and loop.status is not None:
+            status = self._run.loop.status if self._run is not None else None
+            if self.result is None and status is not None:
                 self.result = Result(
                     args=self.args,
-                    returncode=os.waitstatus_to_exitcode(loop.status),
+                    returncode=os.waitstatus_to_exitcode(status),
                     stdout=self._capture.finish("stdout"),
                     stderr=self._capture.finish("stderr"),
                 )
@@ -588,33 +477,4 @@ class Tracer:
 
     def statistics(self) -> Statistics:
         """Count what the run took so far: stops, notifications and handler calls apart."""
-        loop, policy = self._loop, self._policy
-        if loop is None or policy is None:
-            return Statistics()
-        calls = {
-            _call_name(abi, number): CallStatistics(
-                counter.calls,
-                counter.stops,
-                counter.notifications,
-                counter.handler_calls,
-                counter.errors,
-                counter.nanoseconds / 1e9,
-            )
-            for (abi, number), counter in sorted(
-                loop.counters().items(), key=lambda item: (item[0][0].value, item[0][1])
-            )
-        }
-        stops = loop.stops_by_kind()
-        return Statistics(
-            stops=stops.total(),
-            notifications=loop.notifications if isinstance(loop, Supervising) else 0,
-            handler_calls=policy.handler_calls,
-            stops_by_kind=MappingProxyType(dict(stops)),
-            calls=MappingProxyType(calls),
-            tracees=loop.seen,
-            lost=loop.lost + (self._recorder.lost_records if self._recorder is not None else 0),
-        )
-
-
-def _call_name(abi: Abi, number: int) -> str:
-    return abi.call_name(number) if abi is Abi.X86_64 else f"{abi.call_name(number)}@{abi.value}"
+        return self._run.statistics() if self._run is not None else Statistics()

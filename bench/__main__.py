@@ -5,6 +5,7 @@
   python -m bench startup                what import accel costs, and a trace of nothing
   python -m bench loop                   what one stop costs, by who answers it and on which CPU
   python -m bench memory                 what a condition on a path costs, by who judges it
+  python -m bench notify                 what a user notification costs, by who answers it
   python -m bench combinations           what each combination of START, CALL and EXIT is worth
   python -m bench mask-sweep             by the share of calls that are selected
   python -m bench filter-sweep           by the size of the filter, and filters on top of each other

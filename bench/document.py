@@ -20,6 +20,7 @@ _SECTIONS: Final[Mapping[str, Sequence[str]]] = {
         "combinations-getppid", "combinations-notified", "combinations-virtual",
     ),
     "Who answers a stop": ("handlers", "memory"),
+    "Notifications instead of stops": ("notify-skip", "notify-continue", "notify-threads"),
     "What a filter costs by its size": ("filter-sweep",),
     "Many tracees": ("tracees",),
     "Real programs": PROGRAMS,

@@ -19,7 +19,7 @@ from accel.abi import Abi
 from bench.circumstances import Placed
 from bench.combinations import placed
 from bench.figure import Curve, Figure, Panel
-from bench.measure import Comparison, Contestant, Settings
+from bench.measure import Comparison, Contestant, Settings, Takes
 from bench.spread import Spread
 from bench.subjects import SIGN, Task, Wrapper
 from bench.sweep import Place, Swept, key, sweep, under_settings
@@ -157,7 +157,9 @@ def _by_height(
 
 def _place(series: _Series, name: str, at: float, others: str, task: Task) -> Place:
     subject = placed(key(name, at), "seccomp-trace", series.configure(others), series.mask(others))
-    contestant = Contestant(subject, task, stops_a_call=series.stops, answers=series.answers)
+    contestant = Contestant(
+        subject, task, takes=Takes(series.stops, is_seen=series.stops > 0), answers=series.answers
+    )
     return Place(name, at, contestant)
 
 

@@ -17,7 +17,7 @@ from accel.stops import SyscallEntryStop
 from bench.circumstances import Placed
 from bench.combinations import placed
 from bench.figure import Bar, Figure, Panel
-from bench.measure import Comparison, Contestant, Measured, Settings, compare
+from bench.measure import Comparison, Contestant, Measured, Settings, Takes, compare
 from bench.spread import Spread
 from bench.subjects import SIGN, Wrapper
 from bench.tables import markdown_table
@@ -29,6 +29,9 @@ _CALL: Final = "stat"
 _PATH: Final = b"/"
 _RESUME: Final = Decision.resume()
 _FAIL: Final = Decision.fail(SIGN)
+_ONE_STOP: Final = Takes(stops=1)
+_NOTIFIED: Final = Takes(notifications=1)
+_UNSEEN: Final = Takes(is_seen=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,11 @@ class Tier:
     #: filter, loop, jit or Python: figures have a colour for each.
     tier: str
     configure: Callable[[Tracer], None]
-    stops: int = 1
+    takes: Takes = _ONE_STOP
     answers: bool = False
     #: Whether the Tracer's own mask selects the call.
     is_observed: bool = False
+    mechanism: str = "seccomp-trace"
 
 
 def run(name: str, settings: Settings) -> Comparison:
@@ -53,11 +57,9 @@ def run(name: str, settings: Settings) -> Comparison:
         contestants = [Contestant(Placed(Wrapper("native"), "same-cpu"), many)]
         contestants += [
             Contestant(
-                placed(
-                    one.name, "seccomp-trace", one.configure, _CALL if one.is_observed else None
-                ),
-                few if one.stops else many,
-                stops_a_call=one.stops,
+                placed(one.name, one.mechanism, one.configure, _CALL if one.is_observed else None),
+                few if one.takes.is_seen else many,
+                takes=one.takes,
                 answers=one.answers,
             )
             for one in _available()
@@ -146,8 +148,26 @@ def _jit_memory(tracer: Tracer) -> None:
 
 
 TIERS: Final = (
-    Tier("filter: not selected", "filter", lambda tracer: tracer.decide("socket", _FAIL), 0),
-    Tier("filter: an error", "filter", _constant(_FAIL), 0, answers=True),
+    Tier("filter: not selected", "filter", lambda tracer: tracer.decide("socket", _FAIL), _UNSEEN),
+    Tier("filter: an error", "filter", _constant(_FAIL), _UNSEEN, answers=True),
+    Tier("observe: no stop", "eBPF", _count, Takes(), is_observed=True, mechanism="observe"),
+    Tier(
+        "notification: let it run",
+        "loop",
+        _constant(_RESUME),
+        _NOTIFIED,
+        is_observed=True,
+        mechanism="user-notify",
+    ),
+    Tier(
+        "notification: an error",
+        "loop",
+        _constant(_FAIL),
+        _NOTIFIED,
+        answers=True,
+        is_observed=True,
+        mechanism="user-notify",
+    ),
     Tier("loop: count", "loop", _count, is_observed=True),
     Tier("loop: let it run", "loop", _constant(_RESUME), is_observed=True),
     Tier("loop: skip, an error", "loop", _constant(_FAIL), answers=True, is_observed=True),
@@ -156,6 +176,13 @@ TIERS: Final = (
     Tier("jit function: reads nothing", "jit", _jit_nothing),
     Tier("jit function: an argument", "jit", _jit_argument),
     Tier("jit function: the path", "jit", _jit_memory),
+    Tier(
+        "Python handler: notification",
+        "Python",
+        _python(lambda _stop: True),
+        _NOTIFIED,
+        mechanism="user-notify",
+    ),
     Tier("Python handler: reads nothing", "Python", _python(lambda _stop: True)),
     Tier("Python handler: an argument", "Python", _python(lambda stop: stop.args[0])),
     Tier(
@@ -175,31 +202,34 @@ def _available() -> Iterator[Tier]:
 # ------------------------------------------------------------------------------- findings
 
 _CAPTION: Final = (
-    f'{_CALL}(2) of "/", tracer and tracee on one CPU, at most one stop a call. *added*: what it'
-    " costs more than natively."
+    f'{_CALL}(2) of "/", tracer and tracee on one CPU, at most one stop or notification a call.'
+    " *added*: what it costs more than natively."
 )
 
 
 def table(comparison: Comparison) -> str:
     """Tabulate what each tier costs and adds."""
     native = comparison.measured[0]
-    lines = [["native", "0", str(Spread.of(native.costs)), ""]]
+    lines = [["native", "0", "0", str(Spread.of(native.costs)), ""]]
     for measured in comparison.measured[1:]:
         if not measured.costs:
-            lines.append([measured.subject, "?", f"({measured.problem})", ""])
+            lines.append([measured.subject, "?", "?", f"({measured.problem})", ""])
             continue
         added = Spread.of(_added(measured, native))
         lines.append(
-            [measured.subject, _stops(measured), str(Spread.of(measured.costs)), str(added)]
+            [measured.subject, *_taken(measured), str(Spread.of(measured.costs)), str(added)]
         )
-    return markdown_table(("who answers", "stops a call", "ns a call", "added"), lines)
+    return markdown_table(
+        ("who answers", "stops a call", "notifications", "ns a call", "added"), lines
+    )
 
 
-def _stops(measured: Measured) -> str:
+def _taken(measured: Measured) -> tuple[str, str]:
+    """Tell the stops and the notifications of a call."""
     counted = measured.counted
-    if counted is None or counted.stops is None:
-        return "?"
-    return f"{counted.stops / counted.made:g}"
+    if counted is None or counted.stops is None or counted.notifications is None:
+        return "?", "?"
+    return f"{counted.stops / counted.made:g}", f"{counted.notifications / counted.made:g}"
 
 
 def sentences(comparison: Comparison) -> str:
@@ -232,7 +262,9 @@ def figure(comparison: Comparison, caption: str) -> Figure:
         for measured in comparison.measured
         if measured.costs
     )
-    panel = Panel("one call of stat, at most one stop", "time of one call (µs)", bars=bars)
+    panel = Panel(
+        "one call of stat, at most one stop or notification", "time of one call (µs)", bars=bars
+    )
     panel = replace(panel, is_x_log=True)
     return Figure("handlers", "Who answers a stop, and what he reads", (panel,), caption)
 

@@ -12,10 +12,10 @@ from typing import Final
 
 from accel import Decision
 from bench.circumstances import Placed
-from bench.combinations import answered
+from bench.combinations import answered, placed
 from bench.crossover import Crossing, crossings
 from bench.figure import Curve, Figure, Mark, Panel
-from bench.measure import Comparison, Contestant, Settings
+from bench.measure import Comparison, Contestant, Settings, Takes
 from bench.spread import Spread
 from bench.subjects import Subject, Task, Wrapper, strace
 from bench.sweep import Place, Swept, key, sweep, under_settings
@@ -38,7 +38,10 @@ class _Pair:
     unfiltered: str
 
 
+_FILTER: Final = "seccomp-trace"
 _ONCE: Final = "accel: filter, 1 stop"
+_NOTIFIED: Final = "accel: 1 notification"
+_OBSERVED: Final = "accel: observe, no stop"
 _PAIRS: Final = (
     _Pair("a loop in C", "C loop: filter, 2 stops", "C loop: PTRACE_SYSCALL"),
     _Pair("accel", "accel: filter, 2 stops", "accel: PTRACE_SYSCALL"),
@@ -80,11 +83,11 @@ def _places(
     program: str, reference: str, shares: Sequence[float], settings: Settings
 ) -> Iterator[Place]:
     for share in shares:
-        for series, subject, stops in _subjects(reference, share):
+        for series, subject, takes in _subjects(reference, share):
             is_filtered = "PTRACE_SYSCALL" not in series and series != "strace"
             task = mixed(program, _CALL, int(share), _calls(share, settings, is_filtered))
-            placed = subject if isinstance(subject, Placed) else Placed(subject, "same-cpu")
-            yield Place(series, share, Contestant(placed, task, stops_a_call=stops))
+            on_one_cpu = subject if isinstance(subject, Placed) else Placed(subject, "same-cpu")
+            yield Place(series, share, Contestant(on_one_cpu, task, takes=takes))
 
 
 def _calls(share: float, settings: Settings, is_filtered: bool) -> int:
@@ -93,22 +96,26 @@ def _calls(share: float, settings: Settings, is_filtered: bool) -> int:
     return min(40 * stopping, int(100 * stopping / max(share, 1))) if is_filtered else stopping
 
 
-def _subjects(reference: str, share: float) -> Iterator[tuple[str, Subject, int | None]]:
-    """List the series, what runs them, and the stops that accel promises for a selected call."""
+def _subjects(reference: str, share: float) -> Iterator[tuple[str, Subject, Takes | None]]:
+    """List the series, what runs them, and what accel promises to take for a selected call."""
     c, accel, other = _PAIRS
 
     def wrapped(series: str, *words: str) -> tuple[str, Subject, None]:
         return series, Wrapper(key(series, share), words), None
 
-    def by_accel(series: str, mechanism: str, decision: Decision) -> tuple[str, Subject, int]:
-        stops = 2 if decision.exit else 1
-        return series, answered(key(series, share), mechanism, _CALL, decision), stops
+    def by_accel(
+        series: str, mechanism: str, decision: Decision, takes: Takes
+    ) -> tuple[str, Subject, Takes]:
+        return series, answered(key(series, share), mechanism, _CALL, decision), takes
 
     yield wrapped(c.filtered, reference, "both", _NUMBER)
     yield wrapped(c.unfiltered, reference, "syscall", _NUMBER)
-    yield by_accel(_ONCE, "seccomp-trace", Decision.resume())
-    yield by_accel(accel.filtered, "seccomp-trace", Decision.inspect())
-    yield by_accel(accel.unfiltered, "ptrace-syscall", Decision.inspect())
+    yield by_accel(_ONCE, _FILTER, Decision.resume(), Takes(stops=1))
+    yield by_accel(accel.filtered, _FILTER, Decision.inspect(), Takes(stops=2))
+    yield by_accel(accel.unfiltered, "ptrace-syscall", Decision.inspect(), Takes(stops=2))
+    yield by_accel(_NOTIFIED, "user-notify", Decision.resume(), Takes(notifications=1))
+    observing = placed(key(_OBSERVED, share), "observe", lambda _tracer: None, _CALL)
+    yield _OBSERVED, observing, Takes()
     yield other.filtered, strace(key(other.filtered, share), _CALL, "--seccomp-bpf"), None
     yield other.unfiltered, strace(key(other.unfiltered, share), _CALL), None
 
@@ -163,7 +170,7 @@ def figure(swept: Swept, caption: str) -> Figure:
         for series in (pair.filtered, pair.unfiltered):
             is_dashed = series == pair.unfiltered
             curves.append(swept.curve(series, group=pair.tracer, is_dashed=is_dashed))
-    curves.append(swept.curve(_ONCE))
+    curves += [swept.curve(series) for series in (_ONCE, _NOTIFIED, _OBSERVED)]
     curves = [curve for curve in curves if curve.x]
     few = tuple(_positive(curve) for curve in curves)
     native = Spread.of(swept.comparison.measured[0].costs).median / 1000

@@ -23,6 +23,7 @@ __all__ = [
     "Missing",
     "Settings",
     "Spread",
+    "Takes",
     "compare",
     "progress",
     "stage",
@@ -55,14 +56,38 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Takes:
+    """What a tracer is to take for each call that a task counts, and whether it sees it at all."""
+
+    stops: int = 0
+    notifications: int = 0
+    is_seen: bool = True
+
+    def complaint(self, counted: CallCount) -> str:
+        """Say how a tracer's counts differ from this; empty if they do not."""
+        made = counted.made
+        told = (counted.seen, counted.stops, counted.notifications)
+        expected = (made if self.is_seen else 0, self.stops * made, self.notifications * made)
+        if told == expected:
+            return ""
+        names = ("calls", "stops", "notifications")
+        differences = [
+            f"{one} {name} instead of {other:,}"
+            for name, one, other in zip(names, told, expected, strict=True)
+            if one != other
+        ]
+        return f"the program made {made:,} calls, the tracer counted {', '.join(differences)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Contestant:
     """A subject and its task; where the cost of a call is compared, slow ones get shorter tasks."""
 
     subject: Subject
     task: Task
     limit: Limit | None = None
-    #: The stops that the tracer is to take for each call that the task counts; None if untold.
-    stops_a_call: int | None = None
+    #: None if nothing is promised.
+    takes: Takes | None = None
     #: Whether it answers these calls in the kernel's stead, so that the program can tell.
     answers: bool = False
 
@@ -76,15 +101,7 @@ class Contestant:
             return ""
         if counted.answered != (counted.made if self.answers else 0):
             return f"of {counted.made:,} calls {counted.answered:,} were answered"
-        if self.stops_a_call is None:
-            return ""
-        told = (counted.made if self.stops_a_call else 0, self.stops_a_call * counted.made)
-        if (counted.seen, counted.stops) != told:
-            return (
-                f"the program made {counted.made:,} calls, the tracer counted {counted.seen} and"
-                f" {counted.stops} stops of them instead of {told[0]} and {told[1]}"
-            )
-        return ""
+        return self.takes.complaint(counted) if self.takes else ""
 
 
 @dataclass(frozen=True, slots=True)

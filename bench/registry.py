@@ -33,6 +33,11 @@ GROUPS: Final = {
         for where in ("same-cpu", "other-cpu", "free")
         for answer in ("count", "observe", "skipexit", "skipcall", "both")
     },
+    "notify": {
+        "notify-skip": "bench.notify",
+        "notify-continue": "bench.notify",
+        "notify-threads": "bench.notify",
+    },
     "combinations": {
         "combinations-getppid": "bench.combinations",
         "combinations-notified": "bench.copies",
@@ -53,7 +58,8 @@ ALL: Final = "all"
 def expand(names: Sequence[str]) -> tuple[str, ...]:
     """Replace groups by their workloads, each once; none mean the first ones. Raise KeyError."""
     groups = {name: tuple(group) for name, group in GROUPS.items()}
-    groups[ALL] = (*groups["combinations"], *groups["sweeps"], *groups["memory"], *WORKLOADS)
+    kept = ("combinations", "sweeps", "memory", "notify")
+    groups[ALL] = (*(one for name in kept for one in groups[name]), *WORKLOADS)
     workloads = [one for name in names for one in groups.get(name, (name,))]
     unknown = [name for name in workloads if name not in MODULES]
     if unknown:

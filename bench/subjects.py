@@ -81,9 +81,10 @@ class CallCount:
     made: int
     #: How many of them failed with SIGN.
     answered: int
-    #: What the tracer tells: how many it saw, and the stops that they took.
+    #: What the tracer tells: how many it saw, and the stops and notifications that they took.
     seen: int | None = None
     stops: int | None = None
+    notifications: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,7 @@ class Library:
     placement: PlacementName = "auto"
     mask: str | None = None
     mechanism: MechanismName = "auto"
+    supervisors: int = 1
 
     def missing(self) -> str:
         """Be there, always: if this host cannot trace, the outcome will say so."""
@@ -170,6 +172,7 @@ class Library:
                 placement=self.placement,
                 mask=self.mask,
                 mechanism=self.mechanism,
+                supervisors=self.supervisors,
             )
             self.configure(tracer)
             done = tracer.run(_TIMEOUT)
@@ -247,7 +250,7 @@ def counted(task: Task, directory: str, statistics: Statistics | None = None) ->
     if statistics is None:
         return CallCount(made, answered)
     told = statistics.calls.get(task.counts, CallStatistics())
-    return CallCount(made, answered, told.calls, told.stops)
+    return CallCount(made, answered, told.calls, told.stops, told.notifications)
 
 
 def _report(task: Task, directory: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Final
 from accel import Decision, Tracer
 from accel.stops import SyscallEntryStop
 from bench.figure import Figure, Panel
-from bench.measure import Comparison, Contestant, Settings
+from bench.measure import Comparison, Contestant, Settings, Takes
 from bench.spread import Spread
 from bench.subjects import Library, Subject, Wrapper, strace
 from bench.sweep import Place, Swept, key, sweep, under_settings
@@ -69,23 +69,25 @@ def _places(program: str, many: int, settings: Settings) -> Iterator[Place]:
         for count in under_settings(settings, _COUNTS, _QUICK_COUNTS):
             for series in _SERIES:
                 name = _named(kind, series)
-                subject, stops = _subject(series, key(name, count))
+                subject, takes = _subject(series, key(name, count))
                 calls = many if series == _NATIVE else 1_280 if settings.quick else 6_400
                 task = crowded(program, kind, int(count), calls)
-                yield Place(name, count, Contestant(subject, task, stops_a_call=stops))
+                yield Place(name, count, Contestant(subject, task, takes=takes))
 
 
 _SERIES: Final = (_NATIVE, _LOOP, _HANDLER, _STRACE)
 
 
-def _subject(series: str, name: str) -> tuple[Subject, int | None]:
-    """Make what runs a series, and tell the stops that it promises for a call."""
+def _subject(series: str, name: str) -> tuple[Subject, Takes | None]:
+    """Make what runs a series, and tell what it promises to take for a call."""
     if series == _NATIVE:
         return Wrapper(name), None
     if series == _LOOP:
-        return Library(name, lambda tracer: tracer.decide(_CALL, Decision.resume()), mask=_CALL), 1
+        return Library(
+            name, lambda tracer: tracer.decide(_CALL, Decision.resume()), mask=_CALL
+        ), Takes(1)
     if series == _HANDLER:
-        return Library(name, _handle), 1
+        return Library(name, _handle), Takes(1)
     return strace(name, _CALL, "--seccomp-bpf"), None
 
 

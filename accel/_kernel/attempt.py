@@ -61,8 +61,8 @@ class Child:
         self, launch: Callable[..., spawn.Launch], *steps: spawn.Step, exits: bool = True
     ) -> None:
         # exit_signal 0: no handler of the host runs, and SIGCHLD ignored does not reap it.
-        self._launch = launch((*steps, EXIT) if exits else steps, exit_signal=0)
-        self.pid = self._launch.pid
+        self.launch = launch((*steps, EXIT) if exits else steps, exit_signal=0)
+        self.pid = self.launch.pid
         self.status: int | None = None
 
     def wait(self) -> int:
@@ -77,7 +77,7 @@ class Child:
         """What has failed of an ended child."""
         if self.status is not None and os.WIFSIGNALED(self.status):
             return Outcome(signal=os.WTERMSIG(self.status))
-        failed = self._launch.failure()
+        failed = self.launch.failure()
         return Outcome(failed[0].name, failed[1]) if failed else Outcome()
 
     def __enter__(self) -> Self:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import signal
 import struct
 from typing import Final
 
 from accel._kernel import spawn
 from accel._kernel.attempt import Child, Outcome, outcome_of
+from accel._kernel.meeting import meet
 from accel._kernel.notify import (
     FLAG_NEW_LISTENER,
     FLAG_WAIT_KILLABLE_RECV,
@@ -21,13 +23,15 @@ from accel._kernel.notify import (
     NOTIFICATION,
     RESPONSE,
     SYNC_WAKE_UP,
+    pidfd_open,
+    take_descriptor,
 )
 from bpf.value import frozen
 
 __all__ = ["Notifications", "probe"]
 
 _SYS_CLOSE, _SYS_IOCTL, _SYS_PRCTL, _SYS_SECCOMP = 3, 16, 157, 317
-_PR_SET_NO_NEW_PRIVS: Final = 38
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_GET_NOTIF_SIZES = 1, 3
 _RET_ALLOW: Final = 0x7FFF0000
 _SECCOMP_DATA_SIZE: Final = 64
@@ -72,7 +76,8 @@ class _AllowAll:
         if synchronous:
             arguments = (0, IOCTL_SET_FLAGS, SYNC_WAKE_UP)
             steps.append(spawn.call("SYNC_WAKE_UP", _SYS_IOCTL, *arguments))
-        return steps
+        died = (_PR_SET_PDEATHSIG, signal.SIGKILL)
+        return [*steps, spawn.call("prctl", _SYS_PRCTL, *died), spawn.MEETING]
 
 
 def probe() -> Notifications:
@@ -101,8 +106,15 @@ def _attempt(memory: _AllowAll, flags: int, *, synchronous: bool) -> Outcome:
 
 def _outcome(*steps: spawn.Step) -> Outcome:
     with Child(spawn.launch, *steps) as child:
-        child.wait()
-        return child.outcome
+        pidfd = pidfd_open(child.pid)
+        try:
+            if meet(child.launch, pidfd) is None:
+                child.wait()
+                return child.outcome
+            os.close(take_descriptor(pidfd, 0))
+            return Outcome()
+        finally:
+            os.close(pidfd)
 
 
 def _release() -> tuple[int, int]:

@@ -60,7 +60,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         parser.error("--rules decides before calls: leave --exit-only out")
     # What would be run is not looked at.
     tracer = prepare(options, [] if options.pid is not None else ["true"]).tracer
-    tracer.observe(_look)
+    tracer.observe(_look, exits=options.mechanism != "user-notify")
     plan = tracer.plan
     plan.check()
     if options.format not in ("plan", "json") and not plan.has_filter:

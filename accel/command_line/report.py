@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from accel.decoding import Decoder
 from accel.errors import AccelError, SetupError
@@ -23,6 +24,9 @@ from accel.writers import (
     summary,
 )
 from accel.writers.selection import descriptor_path
+
+if TYPE_CHECKING:
+    from accel.writers import Unreturned
 
 __all__ = ["BlindSpots", "Report", "say"]
 
@@ -43,12 +47,14 @@ class Report:
         *,
         counts: bool,
         record: str | None,
+        unreturned: Unreturned | None = None,
     ) -> None:
         self._tracer = tracer
         self._output = output
         self._writer = writer
         self._counts = counts
         self._record = record
+        self._unreturned = unreturned
 
     @classmethod
     def open(
@@ -69,20 +75,31 @@ class Report:
             ) from error
         has_lines = not options.count and (path or not options.record)
         writer = _writer(options, signals, output) if has_lines else None
+        unreturned = None
         if options.record:
             tracer.record(record_writer(options.record))
         if writer is not None:
             # An injection stops calls that nobody asked to see.
             shown = tracer.mask if has_injections else None
             guarded = _Guarded(writer, output, shown)
-            tracer.observe(Replay(guarded) if _can_wait(options) else guarded)
-        # Even a table alone needs results: it counts errors.
-        tracer.observe(BlindSpots(), calls=False)
+            if options.mechanism == "user-notify":
+                from accel.writers import Unreturned  # noqa: PLC0415 - loaded when it is named
+
+                unreturned = Unreturned(guarded)
+                tracer.observe(unreturned, exits=False)
+            else:
+                tracer.observe(Replay(guarded) if _can_wait(options) else guarded)
+        # Even a table alone needs results, where there are any: it counts errors.
+        tracer.observe(BlindSpots(), calls=False, exits=options.mechanism != "user-notify")
         counts = options.count or options.count_too
-        return cls(tracer, output, writer, counts=counts, record=options.record)
+        return cls(
+            tracer, output, writer, counts=counts, record=options.record, unreturned=unreturned
+        )
 
     def close(self) -> int:
         """Write what is left; return how many lines were lost, after saying so."""
+        if self._unreturned is not None:
+            self._unreturned.finish()
         if self._writer is not None:
             self._writer.close()
         if self._counts:

@@ -36,6 +36,8 @@ __all__ = ["Prepared", "add_arguments", "prepare", "run"]
 _PATH_CALLS = "%file,%desc"
 #: strace's DEFAULT_STRLEN.
 _STRING_LIMIT = 32
+#: Mechanisms that install a filter.
+_FILTERING = ("auto", "seccomp-trace", "user-notify")
 #: -MAX_ERRNO of the kernel: what is less is no errno.
 _LEAST_RESULT = -4095
 
@@ -48,7 +50,7 @@ _VALUES = (
     ("-p", "pid", "PID", int, "attach to a running process: there every call stops twice, but"
      " with --exit-only or -Z"),
     ("-s", "string_limit", "N", int, "show at most N bytes of a string (default: 32)"),
-    ("--mechanism", "mechanism", "M", str, "auto, seccomp-trace, exit-event, ptrace-syscall, ..."),
+    ("--mechanism", "mechanism", "M", str, "auto, seccomp-trace, user-notify, exit-event, ..."),
     ("--rules", "rules", "FILE", str, "run under a container's seccomp profile, in JSON; traced are"
      " then only calls that -e names, if it allows them"),
     ("--placement", "placement", "P", str, "auto: on one CPU while stops are many; same-cpu; none"),
@@ -253,18 +255,24 @@ def _check(
         parser.error("give a command or -p PID, not both")
     if options.pid is not None and options.dump_filter:
         parser.error("-p installs no filter: leave --dump-filter or -p out")
-    if options.dump_filter and options.mechanism not in ("auto", "seccomp-trace"):
+    if options.dump_filter and options.mechanism not in _FILTERING:
         parser.error(f"--mechanism {options.mechanism} installs no filter: leave --dump-filter out")
     if options.json and options.count:
         parser.error("-c prints a table, --json prints calls: use -C for both")
     if options.rules and options.exit_only:
         parser.error("--rules decides before calls: leave --exit-only out")
-    if options.mechanism == "observe" and (options.paths_of_fds or options.paths):
-        parser.error("-y and -P ask what a descriptor leads to in a stop, and observe has none")
+    _check_mechanism(parser, options)
     if options.string_limit < 0:
         parser.error("-s takes a number of bytes, 0 or more")
     if options.dump_filter and not command:
         options.command = command[:] = ["true"]
+
+
+def _check_mechanism(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if options.mechanism == "user-notify" and (options.failed or options.successful):
+        parser.error("-z and -Z select by results, and a notification shows none")
+    if options.mechanism == "observe" and (options.paths_of_fds or options.paths):
+        parser.error("-y and -P ask what a descriptor leads to in a stop, and observe has none")
 
 
 def _parse(expressions: list[str]) -> _Expressions:

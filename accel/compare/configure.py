@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from accel import oci
 from accel.capabilities import MechanismName
 from accel.compare.job import Job
 from accel.decision import Decision
 from accel.mask import SyscallMask
 from accel.stops import SyscallEntryStop
 from accel.tracer import Tracer
-from accel.writers import LineOutput, Replay, TextFormat, TextWriter
 from bpf import Action
+
+if TYPE_CHECKING:
+    from accel import oci
 
 __all__ = ["constant_calls", "tracer_of"]
 
@@ -66,6 +67,13 @@ def _resume(_stop: SyscallEntryStop) -> Decision:
 
 def _print_lines(tracer: Tracer) -> None:
     """Write what ``accel trace -o /dev/null`` writes."""
+    from accel.writers import (  # noqa: PLC0415 - only for this subject
+        LineOutput,
+        Replay,
+        TextFormat,
+        TextWriter,
+    )
+
     writer = TextWriter(LineOutput.open(os.devnull), layout=TextFormat(pid_column=True))
     tracer.observe(Replay(writer))
 
@@ -80,6 +88,8 @@ def _ruled(job: Job) -> Tracer:
     neither a constant nor allowed (a call that kills) only a filter can keep: other mechanisms are
     compared without.
     """
+    from accel import oci  # noqa: PLC0415 - only for this family
+
     profile = oci.load(job.rules)
     if job.subject.tier == "kernel":
         tracer = _tracer(job, None)

@@ -6,6 +6,7 @@ Of a terminal nobody can type the same five times: commands find it at its end, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import shutil
@@ -20,15 +21,17 @@ _PATIENCE_SECONDS: Final = 1.0
 
 
 class Input:
-    """What every run reads from its standard input."""
+    """What every run reads from its standard input; nothing is read before the first run."""
 
-    def __init__(self, path: str = os.devnull, file: IO[bytes] | None = None) -> None:
+    def __init__(self, path: str = os.devnull) -> None:
         self._path = path
-        self._file = file
+        #: What has to be copied first, and who is told if that means to wait.
+        self._source: tuple[int, Callable[[str], None]] | None = None
+        self._copy: IO[bytes] | None = None
 
     @classmethod
     def of(cls, descriptor: int, say: Callable[[str], None]) -> Input:
-        """Take what a descriptor leads to; ``say`` is told if that means waiting for its end."""
+        """Take what a descriptor leads to; ``say`` is told of a wait for the end of a pipe."""
         try:
             mode = os.fstat(descriptor).st_mode
         except OSError:  # A shell's <&- closes it.
@@ -38,28 +41,33 @@ class Input:
         is_at_start = stat.S_ISREG(mode) and os.lseek(descriptor, 0, os.SEEK_CUR) == 0
         if stat.S_ISCHR(mode) or is_at_start:
             return cls(f"/proc/self/fd/{descriptor}")
-        return cls._copied(descriptor, say)
-
-    @classmethod
-    def _copied(cls, descriptor: int, say: Callable[[str], None]) -> Input:
-        with selectors.DefaultSelector() as selector:
-            try:
-                selector.register(descriptor, selectors.EVENT_READ)
-                if not selector.select(_PATIENCE_SECONDS):
-                    say("reading standard input to its end (without: < /dev/null)")
-            except PermissionError:
-                pass  # epoll_ctl(2): a regular file is always ready.
-        file = tempfile.TemporaryFile(prefix="accel-compare-")  # noqa: SIM115 - as long as this
-        with open(descriptor, "rb", closefd=False) as source:
-            shutil.copyfileobj(source, file)
-        file.flush()
-        return cls(f"/proc/self/fd/{file.fileno()}", file)
+        made = cls()
+        made._source = descriptor, say
+        return made
 
     def open(self) -> int:
         """Open it for one run."""
+        if self._source is not None:
+            source, self._source = self._source, None
+            self._copy = _copied(*source)
+            self._path = f"/proc/self/fd/{self._copy.fileno()}"
         return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
         """Forget it."""
-        if self._file is not None:
-            self._file.close()
+        if self._copy is not None:
+            self._copy.close()
+
+
+def _copied(descriptor: int, say: Callable[[str], None]) -> IO[bytes]:
+    """Read all that is left into a file without a name."""
+    with selectors.DefaultSelector() as selector, contextlib.suppress(PermissionError):
+        # epoll_ctl(2): EPERM for a regular file, which is always ready.
+        selector.register(descriptor, selectors.EVENT_READ)
+        if not selector.select(_PATIENCE_SECONDS):
+            say("reading standard input to its end (without: < /dev/null)")
+    file = tempfile.TemporaryFile(prefix="accel-compare-")  # noqa: SIM115 - it is what is returned
+    with open(descriptor, "rb", closefd=False) as source:
+        shutil.copyfileobj(source, file)
+    file.flush()
+    return file

@@ -8,14 +8,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from accel.abi import Abi
-from accel.compare.subjects import Absent, Subject
+from accel.compare.subjects import COMMAND, Absent, Subject
 from accel.mask import SyscallMask
 
-__all__ = ["COMMAND", "PEERS", "peers"]
+__all__ = ["PEERS", "peers"]
 
-#: Stands for a script that runs the command. bpftrace splits its word at blanks, and executes no
-#: script by itself.
-COMMAND: Final = "{command}"
 _FILTERING: Final = "strace --seccomp-bpf"
 PEERS: Final = ("strace", _FILTERING, "bpftrace", "perf trace")
 _QUIET: Final = ("-f", "-qq", "-o", os.devnull)

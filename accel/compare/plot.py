@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from accel.compare.comparison import Comparison
 from accel.compare.rows import Row, Spread
-from accel.compare.table import seconds, table
+from accel.compare.tables import seconds, table
 from accel.errors import AccelError, SetupError
 from bpf.value import frozen
 

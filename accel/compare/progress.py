@@ -50,6 +50,10 @@ class Progress:
         self._write(_BEGINNING)
 
     def _write(self, text: str) -> None:
-        if self._stream is not None:
+        if self._stream is None:
+            return
+        try:
             self._stream.write(text)
             self._stream.flush()
+        except OSError:  # The terminal has gone; SIGHUP comes, or is ignored.
+            self._stream = None

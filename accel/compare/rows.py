@@ -15,7 +15,7 @@ __all__ = ["ENOUGH_EVENTS", "Relative", "Row", "Spread", "rows"]
 
 _NS: Final = 1e9
 #: Of fewer stops and notifications, the time that they take is lost in that of everything else.
-ENOUGH_EVENTS: Final = 1000
+ENOUGH_EVENTS: Final = 500
 
 
 @frozen

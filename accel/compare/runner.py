@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import os
 import resource
-import shlex
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +18,7 @@ from typing import Final
 
 from accel.compare.configure import tracer_of
 from accel.compare.job import Job, Report
-from accel.compare.peers import COMMAND
+from accel.compare.subjects import COMMAND
 from accel.errors import AccelError, SetupError
 from bpf.value import replace
 
@@ -127,6 +124,8 @@ def _seconds(times: str) -> float:
 
 def _timed(job: Job, words: list[str], *, is_native: bool, streams: bool = True) -> Report:
     """Run to the end of the child, as its caller sees it; the start of a tracer is included."""
+    import subprocess  # noqa: PLC0415 - a Tracer needs it not, and it takes as long to import
+
     # What a tracer says that has no streams of the command's goes where this process speaks.
     files = (job.stdin, job.stdout, job.stderr) if streams else (subprocess.DEVNULL, None, None)
     before = _cpu(resource.RUSAGE_CHILDREN)
@@ -174,6 +173,9 @@ def _script(job: Job) -> Iterator[tuple[str, str]]:
 
     It is for tracers that say something on those streams, or end with a status of their own.
     """
+    import shlex  # noqa: PLC0415 - only for these tracers
+    import tempfile  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory(prefix="accel-compare-") as directory:
         path, told = os.path.join(directory, "command"), os.path.join(directory, "told")
         streams = f"/proc/{os.getpid()}/fd"

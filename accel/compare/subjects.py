@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from accel.capabilities import MechanismName
 from bpf.value import frozen
 
-__all__ = ["MECHANISMS", "NATIVE", "Absent", "Family", "Subject", "Tier", "subjects"]
+__all__ = ["COMMAND", "MECHANISMS", "NATIVE", "Absent", "Family", "Subject", "Tier", "subjects"]
 
 Family: TypeAlias = Literal["traced", "ruled"]
 #: Who answers: the filter; the compiled loop; the mechanism's own Python code; a handler of the
@@ -22,6 +22,10 @@ Tier: TypeAlias = Literal["kernel", "loop", "mechanism", "handler", "lines", ""]
 
 #: All of accel's own, by the names that a Tracer takes; the others stand for several.
 MECHANISMS: Final = frozenset(get_args(MechanismName)) - {"auto", "exit-event"}
+
+#: Stands for a script that runs the command. bpftrace splits its word at blanks, and executes no
+#: script by itself.
+COMMAND: Final = "{command}"
 
 _SYSEMU: Final = (
     "it makes no call unless the tracer does, three stops each: a mechanism for machines that are"

@@ -36,6 +36,9 @@ class Policy(Protocol):
     def match(self, call: Call) -> RuleNumber | None:
         """Find the rule that a call, which no filter has judged, may fall under; None if none."""
 
+    def sole_rule(self, abi: Abi, number: int) -> RuleNumber | None:
+        """Find the rule of a call that its number alone tells; None if there is none."""
+
     def settle(self, rule: RuleNumber, stop: SyscallEntryStop) -> RuleNumber | None:
         """Find the rule that a call does fall under, from one that it may; None if none.
 

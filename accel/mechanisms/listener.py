@@ -11,17 +11,13 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from time import sleep
-from typing import Final
 
 from accel._kernel import notify, notify_probe, spawn
+from accel._kernel.meeting import meet
 from accel._kernel.notify_probe import Notifications
 from accel.mechanisms.refusal import why_no_listener
 
 __all__ = ["Handover", "Listener", "support"]
-
-#: How long the parent sleeps between looks at a child that is on its way to the meeting.
-_LOOK_SECONDS: Final = 0.0001
 
 
 def support() -> Notifications:
@@ -89,7 +85,7 @@ class Handover:
         pidfd = notify.pidfd_open(self._child.pid)
         descriptor = None
         try:
-            descriptor = self._wait(pidfd)
+            descriptor = meet(self._child, pidfd, self._given_up.is_set)
             listener = None
             if descriptor is not None:
                 listener = Listener(self._take(pidfd, descriptor), pidfd, self._found, self._child)
@@ -99,16 +95,6 @@ class Handover:
         yield listener
         self._child.go()
 
-    def _wait(self, pidfd: int) -> int | None:
-        while not self._given_up.is_set():
-            met = self._child.met()
-            if met is not None:
-                return met
-            if self._child.failure() is not None or _has_ended(pidfd):
-                return None
-            sleep(_LOOK_SECONDS)
-        return None
-
     @staticmethod
     def _take(pidfd: int, descriptor: int) -> int:
         try:
@@ -116,11 +102,3 @@ class Handover:
         except OSError as error:
             os.close(pidfd)
             raise why_no_listener("pidfd_getfd", error.errno or 0, str(error)) from error
-
-
-def _has_ended(pidfd: int) -> bool:
-    import select  # noqa: PLC0415 - only for who wants notifications
-
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))

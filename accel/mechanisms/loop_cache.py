@@ -1,6 +1,6 @@
 """Where the machine code of the compiled loop is kept, so that later processes need no compiler.
 
-``loop-HASH`` in the user's cache: HASH is that of the source it was compiled from. The loop of a
+``loop-HASH`` in the user's cache: HASH is that of the sources it was compiled from. The loop of a
 supervisor is in ``notify_loop-HASH``.
 """
 
@@ -19,10 +19,12 @@ __all__ = ["LOOP", "NOTIFY_LOOP", "load", "path", "store"]
 _MAGIC: Final = b"accel loop x86-64\n"
 LOOP: Final = "accel._loop"
 NOTIFY_LOOP: Final = "accel._notify_loop"
+#: What both are made of besides.
+_PARTS: Final = ("accel._loop_words", "accel._loop_judge")
 
 
 def path(module: str = LOOP) -> str:
-    """Tell where the file is; empty if it cannot be anywhere. Cost: it reads the source."""
+    """Tell where the file is; empty if it cannot be anywhere. Cost: it reads the sources."""
     name = _name(module)
     return os.path.join(user_cache.directory(), name) if name and user_cache.directory() else ""
 
@@ -44,8 +46,9 @@ def store(code: bytes, module: str = LOOP) -> bool:
 def _name(module: str) -> str:
     import _imp  # noqa: PLC0415 - the hash of pycs; hashlib takes 2 ms to import
 
-    source = _source(LOOP) + (_source(module) if module != LOOP else b"")
-    return f"{module.rpartition('._')[2]}-{_imp.source_hash(0, source).hex()}" if source else ""
+    sources = [_source(name) for name in (*_PARTS, module)]
+    name = f"{module.rpartition('._')[2]}-{_imp.source_hash(0, b''.join(sources)).hex()}"
+    return name if all(sources) else ""
 
 
 def _source(module: str) -> bytes:

@@ -18,7 +18,7 @@ from typing import Final
 
 from accel._kernel import notify
 from accel.abi import Abi
-from accel.call import Call
+from accel.call import Call, Memory
 from accel.decision import Answer, Decision, Injected
 from accel.errors import HandlerError, TraceeDied
 from accel.mechanisms import loop_cache, notify_twin
@@ -45,7 +45,7 @@ class Supervisor:
     """Answers until nobody is left under the filter, or somebody has failed.
 
     ``turn`` is held while policy and observers are at work; ``is_ending`` tells whether whoever
-    notifies is to be killed.
+    notifies is to be killed; ``before`` is called with each call that Python answers.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Supervisor:
         turn: RLock,
         *,
         is_ending: Callable[[], bool],
+        before: Callable[[Call], None] | None = None,
         records: CallRecords | None = None,
     ) -> None:
         answers: Mapping[tuple[Abi, int], Answer] = policy.notify_answers()
@@ -68,9 +69,15 @@ class Supervisor:
         self._turn = turn
         self._has_given_up = listener.has_given_up
         self._is_ending = is_ending
+        self._before = before
         #: The processes that notifications came from, and when each began.
         self.processes: dict[int, int] = {}
         self._records = records
+        self._tracees: dict[int, Tracee] = {}
+        #: Of calls that have come, the rule that their number alone tells, if one is.
+        self._rules: dict[tuple[Abi, int], int | None] = {}
+        #: Whether somebody looks at calls.
+        self._is_watched = policy.calls_observed or records is not None
         self._counters: dict[tuple[Abi, int], CallCounter] = {}
         self._choice = LoopChoice(twin=notify_twin.next_notification, compiled=_compiled)
 
@@ -104,66 +111,66 @@ class Supervisor:
         notification, tid, *_rest = self.tables.notification
         if tid and notify.is_valid(self._listener, notification):
             with contextlib.suppress(OSError):
-                os.kill(self._process_of(tid), signal.SIGKILL)
+                os.kill(self._tracee_of(tid).pid, signal.SIGKILL)
 
     # ------------------------------------------------------------------------- one notification
 
     def _notified(self) -> None:
-        notification, tid, _flags, number, arch, ip, *arguments = self.tables.notification
-        pid = self._process_of(tid)
+        words = self.tables.notification
+        notification, tid, _flags, number, arch, ip = words[:6]
+        tracee = self._tracee_of(tid)
         if self._is_ending():
             self.kill()
             return
         abi = Abi.of(arch, number)
+        arguments = words[6:]
         if abi is Abi.I386:
-            arguments = [word & 0xFFFF_FFFF for word in arguments]
+            arguments = tuple([word & 0xFFFF_FFFF for word in arguments])
         elif abi is not Abi.X86_64:
-            self._blind_spot(tid, pid, f"it made call {number:#x} of unknown ABI {arch:#x}")
+            what = f"it made call {number:#x} of unknown ABI {arch:#x}"
+            self._blind_spot(tid, tracee.pid, what)
             self.tables.let_run()
             return
-        six: tuple[int, int, int, int, int, int] = tuple(arguments)  # type: ignore[assignment]
-        call = Call(tid, pid, abi, number, six, ip)
         if number == _SYS_EXIT_GROUP and self._has_given_up():
             self.tables.let_run()  # The child's own, as it could not execute the command.
             return
+        call = Call(tid, tracee.pid, abi, number, arguments, ip)  # type: ignore[arg-type]  # six
+        memory = NotifiedMemory(tracee, self._listener, notification)
         try:
             with self._turn:
-                self._answer(call, notification)
+                self._answer(SyscallEntryStop(call, memory, monotonic_ns()), notification)
         except TraceeDied:
             pass  # It was killed while it waited: no answer reaches it.
+        finally:
+            tracee.stop_number += 1
 
-    def _process_of(self, tid: int) -> int:
-        """Tell the process of a thread; a tid that is known may be another thread's by now."""
-        known = self.tables.identities.view
-        pid = known[tid]
-        if not pid or not notify.is_thread_of(pid, tid):
-            pid = known[tid] = process_of(tid)
+    def _tracee_of(self, tid: int) -> Tracee:
+        """Find a thread; a tid that is known may be another thread's by now."""
+        tracee = self._tracees.get(tid)
+        if tracee is None or not notify.is_thread_of(tracee.pid, tid):
+            pid = process_of(tid)
+            tracee = self._tracees[tid] = Tracee(tid, pid)
+            self.tables.identities.view[tid] = pid
             self.processes[pid] = began_at(pid)
-        return pid
+        return tracee
 
-    def _answer(self, call: Call, notification: int) -> None:
-        rule = self._policy.match(call)
-        memory = NotifiedMemory(Tracee(call.tid, call.pid), self._listener, notification)
-        stop = SyscallEntryStop(call, memory, monotonic_ns())
-        if rule is not None:
-            rule = self._policy.settle(rule, stop)
+    def _answer(self, stop: SyscallEntryStop, notification: int) -> None:
+        call = stop.call
+        if self._before is not None:
+            self._before(call)
+        rule = self._rule_of(stop)
         if rule is None:
-            if self._policy.watches(call):
-                what = f"it uses {call.name}, whose operations are not system calls"
-                self._blind_spot(call.tid, call.pid, what)
-            self.tables.let_run()
+            self._nobodys(call)
             return
         counter = self._counter(call)
         counter.calls += 1
         counter.notifications += 1
         decision, handlers = self._policy.decide(rule, stop)
         counter.handler_calls += handlers
-        _check(decision, call)
-        if decision.start:
-            self._observe(stop)
-        pending = PendingCall(call, decision, stop.time_ns, rule)
-        if self._records is not None and decision.start:
-            self._records.enter(pending)
+        if decision.exit or not decision.is_plain:
+            raise _impossible(decision, call)
+        is_told = self._is_watched and decision.start
+        pending = self._begun(stop, decision, rule) if is_told else None
         if decision.call:
             self.tables.let_run()
             return
@@ -173,10 +180,36 @@ class Supervisor:
         if not is_answered:
             self.tables.skip(result)
         counter.returned(result, 0)
-        if decision.start:
-            self._returned(pending, memory, result)
+        if pending is not None:
+            self._returned(pending, stop.memory, result)
 
-    def _returned(self, pending: PendingCall, memory: NotifiedMemory, result: int) -> None:
+    def _begun(self, stop: SyscallEntryStop, decision: Decision, rule: int) -> PendingCall:
+        """Tell of a call that somebody looks at."""
+        self._observe(stop)
+        pending = PendingCall(stop.call, decision, stop.time_ns, rule)
+        if self._records is not None:
+            self._records.enter(pending)
+        return pending
+
+    def _rule_of(self, stop: SyscallEntryStop) -> int | None:
+        call = stop.call
+        key = (call.abi, call.number)
+        if key not in self._rules:
+            self._rules[key] = self._policy.sole_rule(call.abi, call.number)
+        sole = self._rules[key]
+        if sole is not None:
+            return sole
+        rule = self._policy.match(call)
+        return None if rule is None else self._policy.settle(rule, stop)
+
+    def _nobodys(self, call: Call) -> None:
+        """Let a call run that no rule decides on; report it if it is a blind spot."""
+        if self._policy.watches(call):
+            what = f"it uses {call.name}, whose operations are not system calls"
+            self._blind_spot(call.tid, call.pid, what)
+        self.tables.let_run()
+
+    def _returned(self, pending: PendingCall, memory: Memory, result: int) -> None:
         """Tell that a call returns which did not run, before it does."""
         now = monotonic_ns()
         if self._records is not None:
@@ -235,15 +268,15 @@ def _number_there(add: Callable[..., int], *, answers: bool) -> tuple[int, bool]
     return add(answers=False), False
 
 
-def _check(decision: Decision, call: Call) -> None:
-    """Raise HandlerError for what a notification cannot be answered with."""
+def _impossible(decision: Decision, call: Call) -> HandlerError:
+    """Say why a notification cannot be answered so."""
+    what = f"the handler of {call.name} returned {decision}"
     if decision.exit:
-        raise HandlerError(
-            f"the handler of {call.name} returned {decision}: a notification shows no result;"
-            " return resume(), skip() or fail(), or use mechanism seccomp-trace"
+        return HandlerError(
+            f"{what}: a notification shows no result; return resume(), skip() or fail(), or use"
+            " mechanism seccomp-trace"
         )
-    if not decision.is_plain:
-        raise HandlerError(
-            f"the handler of {call.name} returned {decision}: by notification there is no stop to"
-            " send a signal at, or to stay in; use mechanism seccomp-trace"
-        )
+    return HandlerError(
+        f"{what}: by notification there is no stop to send a signal at, or to stay in; use"
+        " mechanism seccomp-trace"
+    )

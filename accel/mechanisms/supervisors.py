@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 from accel.abi import Abi
+from accel.call import Call
 from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.listener import Listener
@@ -31,12 +32,14 @@ class Supervisors:
         observe: Observer,
         fail: Callable[[BaseException], None],
         *,
+        before: Callable[[Call], None] | None = None,
         count: int = 1,
         records: CallRecords | None = None,
     ) -> None:
         self._policy = policy
         self._observe = observe
         self._fail = fail
+        self._before = before
         self._count = count
         self._records = records
         #: Held while policy and observers are at work.
@@ -57,6 +60,7 @@ class Supervisors:
                 self._observe,
                 self.turn,
                 is_ending=lambda: self._is_ending,
+                before=self._before,
                 records=self._records,
             )
             cpu = cpus[index % len(cpus)] if cpus else None

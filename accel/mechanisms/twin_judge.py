@@ -1,6 +1,6 @@
 """How the twin of the compiled loop judges a call, by the tables of ``judge_tables``.
 
-The same contract as ``accel._loop.judge``, no shared line: it is that one's oracle.
+The same contract as ``accel._loop_judge``, no shared line: it is that one's oracle.
 """
 
 from __future__ import annotations

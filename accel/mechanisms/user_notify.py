@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Final
 
 from accel._kernel.wait import wait_for
 from accel.abi import Abi
+from accel.call import Call
 from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.family import began_at, kill_family
 from accel.mechanisms.listener import Listener
 from accel.mechanisms.placement import Placement, PlacementName
 from accel.mechanisms.supervisors import Supervisors
-from accel.stops import Exited, Killed, Stop
+from accel.stops import EventStop, Exited, Killed, Stop
 
 if TYPE_CHECKING:
     from accel.mechanisms.recorder import Recorder
@@ -37,6 +38,8 @@ __all__ = ["UserNotify"]
 
 #: How long a tree that is to end may take; what is left then is killed when it notifies.
 _GRACE_SECONDS: Final = 2.0
+#: As the launching child makes it.
+_EXECVE: Final = Abi.X86_64.numbers["execve"]
 #: How often meanwhile its processes are looked for.
 _SWEEP_MILLISECONDS: Final = 10
 
@@ -59,8 +62,14 @@ class UserNotify:
         self.recorder = recorder
         records = CallRecords(recorder, captures or {}) if recorder is not None else None
         self.supervisors = Supervisors(
-            policy, self._tell, self._fail, count=supervisors, records=records
+            policy,
+            self._tell,
+            self._fail,
+            before=self._before,
+            count=supervisors,
+            records=records,
         )
+        self._has_executed = self._is_executing = False
         self._observe = observe
         self._placement = Placement(placement, lambda: self.supervisors.notifications)
         self._failure: BaseException | None = None
@@ -87,6 +96,26 @@ class UserNotify:
     def executed(self) -> None:
         """Take note that the command runs; in the thread that supervises."""
         self._placement.started(self._root)
+        with self.supervisors.turn:
+            self._tell_of_execution()
+
+    def _before(self, call: Call) -> None:
+        """Tell that the command has executed before anything is told of its calls.
+
+        The launching child's own execve(2) is the first of that process.
+        """
+        if self._has_executed:
+            return
+        if not self._is_executing and call.number == _EXECVE and call.pid == self._root:
+            self._is_executing = True
+        else:
+            self._tell_of_execution()
+
+    def _tell_of_execution(self) -> None:
+        if not self._has_executed:
+            self._has_executed = True
+            pid = self._root
+            self._observe(EventStop(pid, pid, "exec", pid, time_ns=monotonic_ns()))
 
     def started(self) -> None:
         """Begin to drain records; in the host's thread that started the command."""

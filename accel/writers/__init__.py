@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from accel.writers.arrow import ArrowWriter, ParquetWriter
     from accel.writers.files import record_writer
     from accel.writers.perfetto import PerfettoWriter
+    from accel.writers.unreturned import Unreturned
 
 __all__ = [
     "ArraySink",
@@ -33,6 +34,7 @@ __all__ = [
     "Selection",
     "TextFormat",
     "TextWriter",
+    "Unreturned",
     "record_writer",
     "summary",
 ]
@@ -44,6 +46,7 @@ _LATER: Final = {
     "NumpyWriter": "arrays",
     "ParquetWriter": "arrow",
     "PerfettoWriter": "perfetto",
+    "Unreturned": "unreturned",
     "record_writer": "files",
 }
 

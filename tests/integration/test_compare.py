@@ -344,35 +344,7 @@ def test_what_waits_to_be_given_back_is_not_touched(work: Path) -> None:
     assert state(work / "tree") == before
 
 
-# ------------------------------------------------------------------------------- bad input
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "text"),
-    [
-        ([], 2, "give a command after --"),
-        (["--runs", "0", "--", "touch", "marker"], 2, "1 or more"),
-        (["-e", "trace=opena", "--", "touch", "marker"], 2, "did you mean openat"),
-        (["-e", "inject=read:error=EIO", "--", "touch", "marker"], 2, "--rules FILE"),
-        (["--rules", "/nonexistent", "--", "touch", "marker"], 2, "cannot read /nonexistent"),
-        (["--only", "straces", "--", "touch", "marker"], 2, "use bpftrace, "),
-        (["--plot", "figure.gif", "--", "touch", "marker"], 2, "use one of .png, .svg, .html"),
-        (["--copy", "/proc", "--", "touch", "marker"], 2, "mount point"),
-        (["--copy", "/nonexistent/file", "--", "touch", "marker"], 2, "no directory /nonexistent"),
-        (["--", "no-such-command"], 127, "command not found"),
-        (["--", "/etc/passwd"], 126, "permission denied"),
-    ],
-)
-def test_bad_options_are_refused_before_anything_runs(
-    tmp_path: Path, words: list[str], status: int, text: str
-) -> None:
-    """One line that says what to type."""
-    done = accel(*words, cwd=tmp_path)
-    assert done.returncode == status
-    assert text in done.stderr
-    assert len([line for line in done.stderr.splitlines() if line.startswith("accel")]) == 1
-    assert done.stdout == ""
-    assert list(tmp_path.iterdir()) == []
+# ------------------------------------------------------------------------------- what goes wrong
 
 
 def test_a_full_disk_is_told() -> None:

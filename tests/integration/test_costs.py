@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from accel import Decision, Tracer, arg
+from accel import Decision, Tracer
 from accel._kernel.caller import REPORT_SIZE, program, read_report
-from accel.arguments import AnyCondition
 from accel.capabilities import MECHANISMS
 from accel.costs import ASSUMED, NATIVE, CostTable, Way, store
 from accel.mechanisms import loop_cache
@@ -43,6 +42,12 @@ def told(cache: Path, *words: str) -> dict[str, Any]:
     assert (done.returncode, done.stderr) == (0, "")
     found: dict[str, Any] = json.loads(done.stdout)["costs"]
     return found
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("ACCEL_COSTS")
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +146,7 @@ def test_a_table_that_cannot_be_kept_is_shown_all_the_same(
 # ------------------------------------------------------------------------------- choosing
 
 
-def exits(script: str, mask: str, where: AnyCondition | None = None) -> tuple[list[str], Tracer]:
+def exits(script: str, mask: str) -> tuple[list[str], Tracer]:
     """Run a program; return the exits that were told, and its Tracer."""
     seen: list[str] = []
 
@@ -150,7 +155,7 @@ def exits(script: str, mask: str, where: AnyCondition | None = None) -> tuple[li
             seen.append(f"{stop.name}{stop.call.arguments[:1]} {stop.result}")
 
     tracer = Tracer([sys.executable, "-c", f"import os\n{script}"])
-    tracer.decide(mask, Decision.exit_only(), where=where)
+    tracer.decide(mask, Decision.exit_only())
     tracer.observe(note)
     assert tracer.run(timeout=60).returncode == 0
     return seen, tracer
@@ -165,11 +170,8 @@ def test_what_was_measured_chooses_and_nothing_else_changes(
     figures: tuple[int, int],
     mechanism: str,
     stops: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same exits are told, by one stop each or by two; the plan says why."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     require(PerfExitEvents([]), "perf events stop calls at their exit")
     assert store(
         replace(
@@ -188,24 +190,15 @@ def test_what_was_measured_chooses_and_nothing_else_changes(
     assert not tracer.plan.notes
 
 
-def test_a_condition_on_arguments_is_left_to_the_filter() -> None:
-    """Calls with other arguments do not stop, where a perf event would stop them all."""
-    script = "for at in range(3): os.sched_get_priority_max(at)"
-    seen, tracer = exits(script, "sched_get_priority_max", arg[0] == 1)
-    assert seen == ["sched_get_priority_max(1,) 99"]
-    assert tracer.statistics().calls["sched_get_priority_max"].stops == 2
-
-
 @pytest.mark.parametrize(
     ("mask", "times", "mechanism"),
     [("all", 10, "ptrace-syscall"), ("all", 1, "exit-event"), (CALL, 10, "exit-event")],
     ids=["all, and events are dear", "all, and events are not", "some"],
 )
 def test_a_process_stops_at_every_call_where_all_are_selected_and_that_is_cheaper(
-    mask: str, times: int, mechanism: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mask: str, times: int, mechanism: str
 ) -> None:
     """The same exits are told of a process that is attached to; with a mask of some, by events."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     dear = {way: ns * times for way, ns in ASSUMED.ns.items() if "event" in way.mechanism}
     assert store(replace(ASSUMED, measured_at=1, ns={**ASSUMED.ns, **dear}))
     script = f"import os; print(flush=True); os.read(0, 1); [os.{CALL}(3) for _ in range(5)]"

@@ -36,8 +36,8 @@ def jit():
 
 def stops_without_python(tracer: Tracer) -> int:
     """How many stops the loop answered."""
-    assert tracer._loop is not None
-    return tracer._loop.tables.answered
+    assert tracer._run is not None
+    return tracer._run.loop.tables.answered
 
 
 def test_a_path_is_judged_without_python(jit, tmp_path: Path) -> None:

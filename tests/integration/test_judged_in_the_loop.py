@@ -39,8 +39,8 @@ def answering_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 
 def stops_of_python(tracer: Tracer) -> int:
     """Count the calls that stopped, and that the loop left to Python."""
-    assert tracer._loop is not None
-    return tracer._loop.stops["seccomp"]
+    assert tracer._run is not None
+    return tracer._run.loop.stops["seccomp"]
 
 
 def traced(tracer: Tracer) -> list[str]:
@@ -112,7 +112,7 @@ def test_notifications_are_judged_by_the_loop_alone(flags: tuple[str, ...], tmp_
 
 def calls_of_supervisors(tracer: Tracer) -> int:
     """Count the calls that came by notification, fell under a rule, and were left to Python."""
-    loop = tracer._loop
+    loop = tracer._run.loop
     assert isinstance(loop, UserNotify)
     counters = [each for one in loop.supervisors._supervisors for each in one._counters.values()]
     return sum(counter.calls for counter in counters)
@@ -136,6 +136,28 @@ def test_a_supervisor_gives_a_handler_the_calls_that_it_asked_for(tmp_path: Path
     assert traced(tracer) == [denied, refused, "there", denied, refused]
     assert told == [os.fsencode(tmp_path / "a")] * 2
     assert calls_of_supervisors(tracer) == 2
+
+
+def test_one_run_judges_at_stops_and_by_notification(tmp_path: Path) -> None:
+    """Files at stops, sockets by notification: two loops, two sets of tables, no Python."""
+    source = """
+import os, socket, sys
+try:
+    print(os.open(sys.argv[1], os.O_RDONLY))
+except OSError as error:
+    print(os.strerror(error.errno))
+with socket.socket() as one:
+    print(os.strerror(one.connect_ex(("127.0.0.1", 9))))
+"""
+    command = [sys.executable, "-IS", "-c", source, str(tmp_path / "a")]
+    tracer = Tracer(command, capture_output=True)
+    tracer.decide("openat", Decision.fail(errno.EACCES), where=path.within(tmp_path))
+    refused = (sockaddr.family == socket.AF_INET) & (sockaddr.port <= 1023)
+    tracer.decide("connect", Decision.fail(errno.EPERM), where=refused, mechanism="user-notify")
+    assert traced(tracer) == [os.strerror(errno.EACCES), os.strerror(errno.EPERM)]
+    assert [row.tier for row in rows(tracer.plan)] == ["loop", "loop"]
+    assert stops_of_python(tracer) == 0
+    assert tracer.statistics().notifications == 1
 
 
 def test_a_handler_gets_the_paths_that_it_asked_for_and_no_other_stop(tmp_path: Path) -> None:

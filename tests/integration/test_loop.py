@@ -32,8 +32,8 @@ def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 def answered(tracer: Tracer) -> int:
     """How many stops came to no Python code but the loop's own."""
-    assert tracer._loop is not None
-    return tracer._loop.tables.answered
+    assert tracer._run is not None
+    return tracer._run.loop.tables.answered
 
 
 @pytest.mark.usefixtures("loop")
@@ -161,8 +161,8 @@ def test_the_compiled_loop_takes_over_while_the_command_runs(
     count = 200_000
     tracer = Tracer([compiled("getppid_loop"), str(count)], mask="getppid", capture_output=True)
     tracer.run()
-    assert tracer._loop is not None
-    assert tracer._loop._choice.next_change is not next_change
+    assert tracer._run is not None
+    assert tracer._run.loop._choice.next_change is not next_change
     assert tracer.statistics().calls["getppid"].stops == count
 
 

@@ -435,7 +435,8 @@ def test_a_process_that_runs_is_observed_with_all_its_threads_and_let_go() -> No
     assert len(called) == len(set(called)) == 3
     events = [stop for stop in stops if isinstance(stop, EventStop)]
     assert set(called) < {stop.tid for stop in events if stop.event == "attached"}
-    assert {stop.tid for stop in events if stop.event == "detached"} == {process.pid}
+    # Of a thread that Python has joined the kernel's part may still be ending.
+    assert process.pid in {stop.tid for stop in events if stop.event == "detached"}
 
 
 def test_observing_ends_with_the_process_that_it_was_attached_to() -> None:

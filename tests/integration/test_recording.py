@@ -98,8 +98,8 @@ def test_a_slow_sink_makes_the_tracees_wait(monkeypatch: pytest.MonkeyPatch) -> 
     tracer = Tracer([compiled("getppid_loop"), "5000"], mask="getppid", capture_output=True)
     tracer.record(sink, exits=False)
     tracer.start()
-    assert tracer._recorder is not None
-    while not tracer._recorder.ring.is_full:
+    assert tracer._run is not None
+    while not tracer._run.recorder.ring.is_full:
         pass
     assert tracer.statistics().calls["getppid"].calls < 5000
     sink.go.set()

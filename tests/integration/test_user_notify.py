@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from accel import Decision, SyscallExitStop, Tracer, arg, path
+import bpf
+from accel import Abi, Decision, SyscallExitStop, Tracer, arg, path
+from accel._kernel import notify_probe
 from accel.errors import CommandError, HandlerError, SetupError, TimeoutExpired
 from accel.stops import Exited, Killed, Stop, SyscallEntryStop
 from bench.audit import KernelStopCount
@@ -476,6 +478,63 @@ print(*tracer.plan.notes, tracer.run().stdout, tracer.statistics().notifications
     assert fell_back.endswith("b'4243\\n' 0")
 
 
+INNER = """
+from accel import Decision, Tracer
+tracer = Tracer([PROGRAM, "2"], capture_output=True)
+tracer.decide("getppid", Decision.skip(4243), mechanism="user-notify")
+print(tracer.run().stdout, tracer.statistics().notifications, *tracer.plan.notes)
+"""
+#: <linux/seccomp.h>: flags of seccomp(2), and a request of ioctl(2).
+NEW_LISTENER, WAIT_KILLABLE_RECV, SET_FLAGS = 1 << 3, 1 << 5, 0x4008_2104
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "where", "notifications", "note"),
+    [
+        ("seccomp", errno.EPERM, (1, "==", NEW_LISTENER, NEW_LISTENER), 0, "listener: Operation"),
+        ("seccomp", errno.EINVAL, (1, "==", NEW_LISTENER, NEW_LISTENER), 0, "listener: Invalid"),
+        ("pidfd_getfd", errno.EPERM, (0, ">=", 0), 0, "cannot be taken over"),
+        ("seccomp", errno.EINVAL, (1, "==", WAIT_KILLABLE_RECV, WAIT_KILLABLE_RECV), 2, ""),
+        ("ioctl", errno.EINVAL, (1, "==", SET_FLAGS), 2, ""),
+    ],
+    ids=["forbidden", "unknown", "no-handover", "no-wait-killable", "no-sync-wake-up"],
+)
+def test_what_a_host_lacks_is_done_without(
+    call: str, error: int, where: tuple[int, str, int], notifications: int, note: str
+) -> None:
+    """A container that forbids it, old kernels: a note says so, or nothing is to be seen."""
+    rule = bpf.Rule(
+        Abi.X86_64.numbers[call], bpf.Action.errno(error), (bpf.Condition(*where, width=32),)
+    )
+    allow = bpf.Action.allow()
+    host = bpf.compile({bpf.Arch.X86_64: [rule]}, default=allow, unknown_arch=allow)
+    program = f"PROGRAM = {compiled('getppid_loop')!r}\n{INNER}"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=lambda: bpf.install(host),
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"b'4243\\n' {notifications}")
+    assert ("calls that were to notify stop instead" in done.stdout) == bool(note)
+    assert note in done.stdout
+
+
+def test_where_receiving_does_not_end_poll_tells_of_the_end(
+    loop: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Linux 6.11; the answers are the same."""
+    monkeypatch.setattr(notify_probe, "_RECEIVE_ENDS", (1 << 30, 0))
+    tracer = supervised(loop)
+    tracer.decide("getppid", Decision.skip(4242))
+    tracer.on_entry("write")(lambda _stop: None)
+    assert tracer.run(timeout=60).stdout == b"4242\n"
+    assert tracer.statistics().notifications == COUNT + 1
+
+
 # ------------------------------------------------------------------------------- records
 
 
@@ -492,3 +551,46 @@ def test_calls_are_recorded_without_results() -> None:
     assert calls["left_ns"][last] == 0
     assert calls["entered_ns"][last] > 0
     assert len(calls) == tracer.statistics().calls["openat"].notifications
+
+
+# ------------------------------------------------------------------------------- the command line
+
+
+def accel(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    command = [sys.executable, "-m", "accel", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_command_line_shows_calls_without_results() -> None:
+    """And with theirs those that it answers; faults are counted from the command's first call."""
+    options = ("-e", "trace=openat", "-e", "inject=openat:error=EACCES:when=3+")
+    done = accel("trace", "--mechanism", "user-notify", *options, "--", "cat", "/etc/hostname")
+    lines = [line for line in done.stderr.splitlines() if line.startswith("openat")]
+    assert [line.endswith("= ?") for line in lines] == [True, True, *[False] * (len(lines) - 2)]
+    assert lines[-1].endswith("-1 EACCES (Permission denied) (INJECTED)")
+    assert "/etc/hostname: Permission denied" in done.stderr
+    assert done.stderr.splitlines()[-1] == "+++ exited with 1 +++"
+    assert done.returncode == 1
+
+
+def test_the_table_has_a_column_for_notifications() -> None:
+    """Stops are none."""
+    done = accel(
+        "trace", "-c", "--mechanism", "user-notify", "-e", "trace=getppid", "--",
+        compiled("getppid_loop"), "7",
+    )  # fmt: skip
+    (line,) = [line for line in done.stderr.splitlines() if line.endswith(" getppid")]
+    assert line.split()[3:] == ["7", "0", "7", "getppid"]
+    assert " notified syscall" in done.stderr
+
+
+def test_the_command_line_refuses_what_needs_results() -> None:
+    """Before anything runs."""
+    done = accel("trace", "-Z", "--mechanism", "user-notify", "--", "true")
+    assert done.returncode == 2
+    assert "a notification shows none" in done.stderr
+    delayed = ("-e", "inject=getppid:delay_enter=5")
+    done = accel("trace", "--mechanism", "user-notify", *delayed, "--", "true")
+    assert done.returncode == 2
+    assert "use mechanism auto" in done.stderr

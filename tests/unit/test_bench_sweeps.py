@@ -10,7 +10,7 @@ import pytest
 from bench import filter_sweep, handlers, mask_sweep, tracees
 from bench.crossover import crossings
 from bench.figure import Curve
-from bench.measure import Comparison, Contestant, Measured, Settings
+from bench.measure import Comparison, Contestant, Measured, Settings, Takes
 from bench.report import as_markdown, broken_promises
 from bench.results import Results
 from bench.spread import Spread
@@ -122,10 +122,11 @@ def test_a_workload_that_tells_itself_has_no_common_table() -> None:
 @pytest.mark.parametrize(
     ("count", "complaint"),
     [
-        (CallCount(10, 0, 10, 20), ""),
-        (CallCount(10, 0, 10, 10), "10 stops of them instead of 10 and 20"),
-        (CallCount(10, 0, 9, 18), "the tracer counted 9"),
-        (CallCount(10, 1, 10, 20), "of 10 calls 1 were answered"),
+        (CallCount(10, 0, 10, 20, 0), ""),
+        (CallCount(10, 0, 10, 10, 0), "the tracer counted 10 stops instead of 20"),
+        (CallCount(10, 0, 9, 20, 0), "the tracer counted 9 calls instead of 10"),
+        (CallCount(10, 0, 10, 20, 1), "the tracer counted 1 notifications instead of 0"),
+        (CallCount(10, 1, 10, 20, 0), "of 10 calls 1 were answered"),
         (None, ""),
     ],
 )
@@ -133,7 +134,7 @@ def test_the_tracers_count_of_calls_is_compared_with_the_programs(
     count: CallCount | None, complaint: str
 ) -> None:
     """The program counts the calls that it made, and those that failed as only an answer can."""
-    contestant = Contestant(Wrapper("tracer"), TASK, stops_a_call=2)
+    contestant = Contestant(Wrapper("tracer"), TASK, takes=Takes(stops=2))
     found = contestant.miscount(Run(SAME, 1.0, counted=count))
     assert complaint in found
     assert bool(found) is bool(complaint)
@@ -141,9 +142,11 @@ def test_the_tracers_count_of_calls_is_compared_with_the_programs(
 
 def test_an_answer_that_the_program_did_not_get_is_a_miscount() -> None:
     """Otherwise a filter that answers nothing would be the fastest."""
-    contestant = Contestant(Wrapper("filter"), TASK, stops_a_call=0, answers=True)
-    assert contestant.miscount(Run(SAME, 1.0, counted=CallCount(10, 10, 0, 0))) == ""
-    assert "0 were answered" in contestant.miscount(Run(SAME, 1.0, counted=CallCount(10, 0, 0, 0)))
+    contestant = Contestant(Wrapper("filter"), TASK, takes=Takes(is_seen=False), answers=True)
+    assert contestant.miscount(Run(SAME, 1.0, counted=CallCount(10, 10, 0, 0, 0))) == ""
+    assert "0 were answered" in contestant.miscount(
+        Run(SAME, 1.0, counted=CallCount(10, 0, 0, 0, 0))
+    )
 
 
 def test_a_miscount_breaks_a_promise() -> None:
@@ -218,7 +221,9 @@ def tiers() -> Iterator[Measured]:
     """Make up every tier: each costs a microsecond more than the one before."""
     yield Measured("native", costs=(1000.0, 1000.0))
     for number, tier in enumerate(handlers.TIERS, start=2):
-        counted = CallCount(10, 0, 10 * bool(tier.stops), 10 * tier.stops)
+        takes = tier.takes
+        seen, stops, notified = 10 * takes.is_seen, 10 * takes.stops, 10 * takes.notifications
+        counted = CallCount(10, 0, seen, stops, notified)
         yield Measured(tier.name, costs=(1000.0 * number,) * 2, counted=counted)
 
 
@@ -226,9 +231,9 @@ def test_the_tiers_are_told_by_what_they_add() -> None:
     """To the native call, with the stops that were counted."""
     comparison = Comparison("handlers", ("program",), "ns", tuple(tiers()))
     lines = handlers.table(comparison).splitlines()
-    assert "| filter: an error | 0 | 3,000 (3,000..3,000) | 2,000 (2,000..2,000) |" in lines
-    assert "| loop: count | 1 | 4,000 (4,000..4,000) | 3,000 (3,000..3,000) |" in lines
-    assert "a handler in Python adds 11.0 µs before" in handlers.sentences(comparison)
+    assert "| filter: an error | 0 | 0 | 3,000 (3,000..3,000) | 2,000 (2,000..2,000) |" in lines
+    assert "| loop: count | 1 | 0 | 7,000 (7,000..7,000) | 6,000 (6,000..6,000) |" in lines
+    assert "a handler in Python adds 15.0 µs before" in handlers.sentences(comparison)
 
 
 def test_a_tier_that_is_missing_is_named_with_its_reason() -> None:
@@ -238,7 +243,7 @@ def test_a_tier_that_is_missing_is_named_with_its_reason() -> None:
         for one in tiers()
     ]
     comparison = Comparison("handlers", ("program",), "ns", tuple(measured))
-    assert "| loop: count | ? | (no numba) |  |" in handlers.table(comparison)
+    assert "| loop: count | ? | ? | (no numba) |  |" in handlers.table(comparison)
     assert handlers.sentences(comparison) == "Not every tier could be measured."
 
 

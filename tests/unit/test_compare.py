@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from accel import AccelError, SyscallMask, capabilities
 from accel.capabilities import Capabilities
+from accel.command_line import main
 from accel.compare import subjects as listing
 from accel.compare.job import Job, Report
 from accel.compare.peers import peers
-from accel.compare.rows import Spread, rows
+from accel.compare.rows import ENOUGH_EVENTS, Spread, rows
 from accel.compare.subjects import MECHANISMS, NATIVE, Subject, subjects
 from tests.unit.comparing import (
     FILTERED,
@@ -260,10 +263,11 @@ def test_figures_are_taken_round_by_round() -> None:
 
 def test_few_stops_have_no_price() -> None:
     """What they take is lost in the rest."""
-    runs = {"native": [run(1.0)], SKIPEXIT.name: [run(1.5, stops=999)]}
+    runs = {"native": [run(1.0)], SKIPEXIT.name: [run(1.5, stops=ENOUGH_EVENTS - 1)]}
     assert rows(measured([SKIPEXIT], runs).entries)[1].ns_per_stop is None
-    runs[SKIPEXIT.name] = [run(1.5, stops=900, notifications=100)]
-    assert rows(measured([SKIPEXIT], runs).entries)[1].ns_per_stop == pytest.approx(500_000)
+    runs[SKIPEXIT.name] = [run(1.5, stops=2, notifications=ENOUGH_EVENTS - 2)]
+    cost = rows(measured([SKIPEXIT], runs).entries)[1].ns_per_stop
+    assert cost == pytest.approx(0.5e9 / ENOUGH_EVENTS)
 
 
 def test_the_price_of_a_stop_is_without_the_start_of_the_tracer() -> None:
@@ -288,3 +292,43 @@ def test_a_job_and_its_report_survive_their_way() -> None:
     assert isinstance(Job.load(job.dump()).subject, Subject)
     report = Report(wall=1.5, stops=3, tracer_cpu=None)
     assert Report.load(report.dump()) == report
+
+
+# ------------------------------------------------------------------------------- bad options
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory to be in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "text"),
+    [
+        ([], 2, "give a command after --"),
+        (["--runs", "0", "--", "touch", "marker"], 2, "1 or more"),
+        (["-e", "trace=opena", "--", "touch", "marker"], 2, "did you mean openat"),
+        (["-e", "inject=read:error=EIO", "--", "touch", "marker"], 2, "--rules FILE"),
+        (["--rules", "/nonexistent", "--", "touch", "marker"], 2, "cannot read /nonexistent"),
+        (["--only", "straces", "--", "touch", "marker"], 2, "use bpftrace, "),
+        (["--plot", "figure.gif", "--", "touch", "marker"], 2, "use one of .png, .svg, .html"),
+        (["--copy", "/proc", "--", "touch", "marker"], 2, "mount point"),
+        (["--copy", "/nonexistent/file", "--", "touch", "marker"], 2, "no directory /nonexistent"),
+        (["--", "no-such-command"], 127, "command not found"),
+        (["--", "/etc/passwd"], 126, "permission denied"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_runs(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str], words: list[str], status: int, text: str
+) -> None:
+    """One line that says what to type."""
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", *words])
+    assert ended.value.code == status
+    out, err = capsys.readouterr()
+    assert text in err
+    assert len([line for line in err.splitlines() if line.startswith("accel")]) == 1
+    assert out == ""
+    assert list(elsewhere.iterdir()) == []

@@ -13,6 +13,7 @@ from accel import costs
 from accel.capabilities import MECHANISMS
 from accel.command_line.cost_table import as_json, lines
 from accel.costs import ASSUMED, NATIVE, CostTable, Way, rank
+from accel.errors import SetupError
 from bpf import user_cache
 from bpf.value import replace
 
@@ -25,6 +26,7 @@ MEASURED = replace(ASSUMED, measured_at=1_700_000_000)
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("ACCEL_COSTS")
 
 
 def table(**ns: float) -> CostTable:
@@ -159,6 +161,20 @@ def test_where_nothing_can_be_kept_nothing_fails(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert not costs.store(MEASURED)
     assert costs.load() is None
+
+
+def test_whoever_wants_the_same_plans_everywhere_can_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ACCEL_COSTS=assumed; what is no such word is an error that says what is."""
+    assert costs.store(MEASURED)
+    monkeypatch.setenv("ACCEL_COSTS", "assumed")
+    assert costs.current() is ASSUMED
+    monkeypatch.setenv("ACCEL_COSTS", "auto")
+    assert costs.current() == MEASURED
+    monkeypatch.setenv("ACCEL_COSTS", "cheap")
+    with pytest.raises(SetupError, match="use auto or assumed"):
+        costs.current()
 
 
 # ------------------------------------------------------------------------------- showing

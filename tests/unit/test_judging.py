@@ -33,7 +33,6 @@ from accel.plan import Plan, Rule
 from accel.pointees import Look, _is_within
 from accel.policy import HandlerPolicy
 from accel.records import ABIS
-from accel.results import CallCounter
 from accel.tracee import StopMemory, Tracee
 from bpf.value import replace
 from tests.random_rules import (
@@ -58,7 +57,7 @@ FIXED_NOREPLACE = 0x10_0000
 def loop() -> ModuleType:
     """The module with numba's code, or a skip."""
     try:
-        return importlib.import_module("accel._loop")
+        return importlib.import_module("accel._loop_judge")
     except ImportError as error:
         require(condition=False, reason=str(error))
         raise
@@ -342,6 +341,17 @@ def notify_loop() -> ModuleType:
         raise
 
 
+def test_the_layout_of_notifications_is_written_down_twice_and_equal(
+    notify_loop: ModuleType,
+) -> None:
+    """The compiled loop has its own copy: a change of one must be a change of both."""
+    named = {name: value for name, value in vars(nt).items() if isinstance(value, int)}
+    both = {name: value for name, value in named.items() if hasattr(notify_loop, f"_{name}")}
+    assert both == {name: getattr(notify_loop, f"_{name}") for name in both}
+    assert len(both) > 25
+    assert notify_loop._RESPONSE == nt.ANSWER
+
+
 def notify(tables: NotifyTables, made: Call) -> None:
     """Lay out a notification of this process as the kernel does."""
     words = tables.control.view[nt.INFO : nt.INFO + 10]
@@ -352,9 +362,9 @@ def notify(tables: NotifyTables, made: Call) -> None:
         words[4 + at] = argument - (argument >> 63 << 64)
 
 
-def answered(tables: NotifyTables) -> tuple[list[int], dict[tuple[Abi, int], CallCounter]]:
+def answered(tables: NotifyTables) -> tuple[list[int], bytes]:
     """Everything that a loop may have changed: the response, and the counts."""
-    return [*tables.control.view[nt.ANSWER : nt.ANSWER + 3]], dict(tables.calls())
+    return [*tables.control.view[nt.ANSWER : nt.ANSWER + 3]], bytes(tables.counters.bytes)
 
 
 NOTIFIED_DECISIONS = (Decision.resume(), Decision.allow(), Decision.skip(7), Decision.fail(13))
@@ -386,7 +396,8 @@ def test_notifications_are_judged_as_python_does_on_random_rules_and_calls(
                 continue
             for tables in (ours, theirs):
                 notify(tables, made)
-            before = sum(counter.calls for _call, counter in ours.calls())
+            counted = nt.COUNTER_WORDS * nt.call_index(made.abi, made.number) + nt.CALLS
+            before = ours.counters.view[counted]
             assert (notify_twin._answer(ours), notify_loop._answer(theirs.control.address)) == (
                 1,
                 1,
@@ -399,8 +410,7 @@ def test_notifications_are_judged_as_python_does_on_random_rules_and_calls(
             told = ours.control.view[nt.ANSWER + 1 : nt.ANSWER + 3]
             error, flags = struct.unpack("=iI", struct.pack("=q", told[1]))
             assert (told[0] or error, flags) == (value, int(decision.call))
-            after = sum(counter.calls for _call, counter in ours.calls())
-            assert after - before == (first is not None)
+            assert ours.counters.view[counted] - before == (first is not None)
             seen["nobody" if first is None else str(decision)] += 1
     assert min(seen.values()) > 100, seen
     assert len(seen) == 1 + len(NOTIFIED_DECISIONS)

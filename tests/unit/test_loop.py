@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import itertools
 import os
 import struct
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from accel import Decision, checks, path
+from accel import Decision, checks, path, records
 from accel._kernel import perf
 from accel._kernel.ptrace import SyscallInfo
 from accel._kernel.words import Words
@@ -284,18 +286,23 @@ def drained(tables: StopTables) -> list[Record]:
 def test_the_layout_is_written_down_twice_and_equal() -> None:
     """The compiled loop has its own copy: a change of one must be a change of both."""
     loop = compiled_loop()
-    compared = 0
-    for module in (stop_tables, ring_module, judge_tables, checks):
+    judging, words = (importlib.import_module(f"accel._loop_{part}") for part in ("judge", "words"))
+    compared: Counter[str] = Counter()
+    for code, module in itertools.product(
+        (loop, judging, words), (stop_tables, ring_module, judge_tables, checks, records)
+    ):
         for name, value in vars(module).items():
-            if name.isupper() and not name.startswith("_") and hasattr(loop, f"_{name}"):
-                assert getattr(loop, f"_{name}") == value, name
-                compared += 1
-    assert compared > 50
+            if name.isupper() and not name.startswith("_") and hasattr(code, f"_{name}"):
+                assert getattr(code, f"_{name}") == value, name
+                compared[code.__name__] += 1
+    assert compared[loop.__name__] > 50
+    assert compared[judging.__name__] > 25
+    assert compared[words.__name__] > 2
     assert loop._ANSWER_TABLE == stop_tables.TABLES + 1
     assert loop._MEMORY == stop_tables.TABLES + 7
     assert loop._IS_ALONE == ALONE
-    words = (loop._DATA_HEAD, loop._DATA_TAIL, loop._DATA_OFFSET)
-    assert [8 * word for word in words] == [perf._DATA_HEAD, perf._DATA_TAIL, perf._DATA_OFFSET]
+    ring = (loop._DATA_HEAD, loop._DATA_TAIL, loop._DATA_OFFSET)
+    assert [8 * word for word in ring] == [perf._DATA_HEAD, perf._DATA_TAIL, perf._DATA_OFFSET]
     assert loop._SAMPLE_SIZE == perf._RECORD_SIZE
     assert loop._TRAP_PERF == perf.TRAP_PERF
 
