@@ -36,6 +36,7 @@ _MAX_NUMBER: Final = 1024
 _ACTION, _VALUE, _RULE, _ENTRY, _ENTRY_STATE, _ANSWER_WORDS = 0, 1, 2, 3, 4, 8
 _CALLS, _ERRORS, _COUNTER_WORDS = 0, 1, 2
 _LISTENER, _POLLS, _BEAT, _REPLY, _NOTIFICATIONS, _ANSWERED, _VOID = 0, 1, 2, 3, 4, 5, 6
+_PROCESS: Final = 7
 _ANSWER_TABLE, _COUNTER_TABLE, _IDENTITY_TABLE, _VERDICT_TABLE = 22, 23, 24, 25
 _INFO, _INFO_WORDS, _RESPONSE, _POLLFD, _RECORD, _NEW_VALUE = 32, 10, 44, 48, 52, 80
 
@@ -82,13 +83,20 @@ def _receive(control: int) -> int:
 
 
 @njit
-def _decide(control: int, answer: int, tid: int, numbers: int) -> int:
-    """Ask a function of the user's; TO_PYTHON where the thread's process is not known."""
+def _process_of(control: int, tid: int) -> int:
+    """Look the process of a thread up; 0 if it is not known, or the tid is another thread's now."""
     pid = _get(_get(control, _IDENTITY_TABLE), tid)
     if pid == 0:
-        return _TO_PYTHON
+        return 0
     found = _syscall(_SYS_TGKILL, pid, tid, 0, 0, 0, 0)
-    if found not in (0, -_EPERM):
+    return pid if found in (0, -_EPERM) else 0
+
+
+@njit
+def _decide(control: int, answer: int, tid: int, numbers: int) -> int:
+    """Ask a function of the user's; TO_PYTHON where the thread's process is not known."""
+    pid = _process_of(control, tid)
+    if pid == 0:
         return _TO_PYTHON
     info, record = control + 8 * _INFO, control + 8 * _RECORD
     width = 0xFFFFFFFF if (numbers >> 32) & 1 else -1
@@ -161,6 +169,8 @@ def next_notification(control: int) -> int:
             return received
         add(control, _NOTIFICATIONS, 1)
         if _answer(control) == 0:
+            tid = _get(control, _INFO + 1) & 0xFFFFFFFF
+            _set(control, _PROCESS, _process_of(control, tid))
             return _NOTIFIED
         error = _send(control)
         add(control, _ANSWERED, 1)

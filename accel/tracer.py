@@ -65,6 +65,11 @@ class Tracer:
     ``mechanism`` says how stops are obtained (``accel.capabilities``): ``auto`` is a filter for
     most rules, exit events for ``exit_only()``; ``plan`` tells what came of it.
 
+    With ``user-notify`` nothing is traced: calls are answered by notification, without a stop, and
+    a debugger can be at work inside. There are no results, no signals, and of ends only that of the
+    command is told. If this process dies, so does the command; calls of its descendants that the
+    filter selects then fail with ENOSYS.
+
     ``supervisors`` is how many threads answer user notifications: with more than one each is kept
     on a CPU of its own, which is worth it for a program whose threads make selected calls at once.
 

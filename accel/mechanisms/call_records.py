@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from accel.abi import Abi
 from accel.mechanisms.recorder import Recorder
@@ -13,6 +13,10 @@ from accel.tracee import PendingCall
 __all__ = ["CallRecords"]
 
 
+def _nothing() -> None:
+    pass
+
+
 class CallRecords:
     """Writes to a recorder's ring; ``captures`` are the arguments to capture, as bits."""
 
@@ -20,8 +24,11 @@ class CallRecords:
         self._recorder = recorder
         self._captures = captures
 
-    def enter(self, pending: PendingCall) -> None:
-        """Record a call at its stop: its strings, and all of it if no exit-stop will follow."""
+    def enter(self, pending: PendingCall, check: Callable[[], None] = _nothing) -> None:
+        """Record a call at its stop: its strings, and all of it if no exit-stop will follow.
+
+        ``check`` raises if what was just read may not be the tracee's.
+        """
         call, decision = pending.call, pending.decision
         ring = self._recorder.ring
         if not ring.drops and ring.is_full:
@@ -31,6 +38,7 @@ class CallRecords:
             pending.strings, pending.flags = ring.capture(
                 mask, call.arguments, lambda address: read_string(call.tid, address)
             )
+            check()
         if decision.start and decision.exit and pending.flags & CAPTURED:
             self._append(pending, ENTERED)
         elif decision.start and decision.call and not decision.exit:

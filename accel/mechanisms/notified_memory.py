@@ -27,16 +27,17 @@ class NotifiedMemory(StopMemory):
     def read(self, address: int, size: int) -> bytes:
         """Read up to ``size`` bytes. One process_vm_readv(2), one ioctl(2)."""
         found = super().read(address, size)
-        self._check("process_vm_readv")
+        self.check("process_vm_readv")
         return found
 
     def write(self, address: int, data: bytes) -> None:
         """Write ``data``. One process_vm_writev(2), two ioctl(2)."""
         self._live()
-        self._check("process_vm_writev")
+        self.check("process_vm_writev")
         super().write(address, data)
-        self._check("process_vm_writev")
+        self.check("process_vm_writev")
 
-    def _check(self, operation: str) -> None:
+    def check(self, operation: str = "process_vm_readv") -> None:
+        """Raise TraceeDied unless the thread still waits for its answer. One ioctl(2)."""
         if not notify.is_valid(self._listener, self._notification):
             raise TraceeDied(operation, self._tracee.tid)

@@ -52,8 +52,8 @@ CALLS, ERRORS, COUNTER_WORDS = 0, 1, 2
 
 # The control words. POLLS: whether RECV would not end, so that poll(2) must tell. REPLY: whether
 # RESPONSE is to be sent first. NOTIFICATIONS: how many were received. ANSWERED: by the loop. VOID:
-# whose thread did not wait any more.
-LISTENER, POLLS, BEAT, REPLY, NOTIFICATIONS, ANSWERED, VOID = 0, 1, 2, 3, 4, 5, 6
+# whose thread did not wait any more. PROCESS: of the one that is Python's, 0 if it is not known.
+LISTENER, POLLS, BEAT, REPLY, NOTIFICATIONS, ANSWERED, VOID, PROCESS = 0, 1, 2, 3, 4, 5, 6, 7
 ANSWER_TABLE, COUNTER_TABLE, IDENTITY_TABLE, VERDICT_TABLE = 22, 23, 24, 25
 MEMORY_TABLE: Final = 28
 #: struct seccomp_notif; struct seccomp_notif_resp; struct pollfd; a record for a user's function.

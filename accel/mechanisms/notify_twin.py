@@ -34,6 +34,7 @@ def next_notification(tables: t.NotifyTables) -> int:
             continue
         control[t.NOTIFICATIONS] += 1
         if not _answer(tables):
+            control[t.PROCESS] = _process_of(tables, tables.notification[1])
             return t.NOTIFIED
         _send(tables)
         control[t.ANSWERED] += 1
@@ -111,13 +112,19 @@ def _find(tables: t.NotifyTables, tid: int, index: int) -> tuple[Sequence[int], 
     return tables.verdicts.view[t.ANSWER_WORDS * verdict :][: t.ANSWER_WORDS], verdict != NOBODY
 
 
+def _process_of(tables: t.NotifyTables, tid: int) -> int:
+    """Look the process of a thread up; 0 if it is not known, or the tid is another thread's now."""
+    pid = tables.identities.view[tid]
+    return pid if pid and notify.is_thread_of(pid, tid) else 0
+
+
 def _decide(
     tables: t.NotifyTables, answer: Sequence[int], tid: int, number: int, *, is_32bit: bool
 ) -> tuple[int, int]:
     """Ask a function of the user's; TO_PYTHON where the thread's process is not known."""
     control = tables.control
-    pid = tables.identities.view[tid]
-    if not pid or not notify.is_thread_of(pid, tid):
+    pid = _process_of(tables, tid)
+    if not pid:
         return TO_PYTHON, 0
     width = 0xFFFF_FFFF if is_32bit else -1
     view, record = control.view, t.RECORD

@@ -28,7 +28,14 @@ from accel.mechanisms.family import began_at
 from accel.mechanisms.listener import Listener
 from accel.mechanisms.loop_choice import Compiled, LoopChoice
 from accel.mechanisms.notified_memory import NotifiedMemory
-from accel.mechanisms.notify_tables import BEAT, ENDED, NOTIFICATIONS, NOTIFIED, NotifyTables
+from accel.mechanisms.notify_tables import (
+    BEAT,
+    ENDED,
+    NOTIFICATIONS,
+    NOTIFIED,
+    PROCESS,
+    NotifyTables,
+)
 from accel.results import CallCounter
 from accel.stops import EventStop, SyscallEntryStop, SyscallExitStop
 from accel.tracee import PendingCall, Tracee, process_of
@@ -145,9 +152,9 @@ class Supervisor:
             tracee.stop_number += 1
 
     def _tracee_of(self, tid: int) -> Tracee:
-        """Find a thread; a tid that is known may be another thread's by now."""
+        """Find the thread that notifies."""
         tracee = self._tracees.get(tid)
-        if tracee is None or not notify.is_thread_of(tracee.pid, tid):
+        if tracee is None or tracee.pid != self.tables.control.view[PROCESS]:
             pid = process_of(tid)
             tracee = self._tracees[tid] = Tracee(tid, pid)
             self.tables.identities.view[tid] = pid
@@ -188,7 +195,9 @@ class Supervisor:
         self._observe(stop)
         pending = PendingCall(stop.call, decision, stop.time_ns, rule)
         if self._records is not None:
-            self._records.enter(pending)
+            memory = stop.memory
+            assert isinstance(memory, NotifiedMemory)
+            self._records.enter(pending, memory.check)
         return pending
 
     def _rule_of(self, stop: SyscallEntryStop) -> int | None:

@@ -52,8 +52,10 @@ class Supervisors:
     def start(self, listener: Listener) -> None:
         """Begin to answer; the threads close ``listener`` when nobody needs it any more."""
         self._listener = listener
-        cpus = sorted(os.sched_getaffinity(0)) if self._count > 1 else []
-        for index in range(self._count):
+        # Two that poll may be woken by one notification, and the second would receive for ever.
+        count = 1 if listener.polls else self._count
+        cpus = sorted(os.sched_getaffinity(0)) if count > 1 else []
+        for index in range(count):
             supervisor = Supervisor(
                 listener,
                 self._policy,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from accel import Decision, SyscallExitStop, Tracer, path
+from accel.capabilities import MechanismName
 from accel.errors import HandlerError, SetupError, TimeoutExpired
 from accel.stops import Stop, SyscallEntryStop
 from bench.audit import KernelStopCount
@@ -207,3 +208,40 @@ def test_a_running_process_has_no_filter_to_notify() -> None:
     tracer.decide("openat", Decision.inject_bytes(TEXT))
     with pytest.raises(SetupError, match="start the command under accel"):
         _ = tracer.plan
+
+
+# ------------------------------------------------------------------------------- storms
+
+
+STORM = """
+import os, signal
+for turn in range(30):
+    pid = os.fork()
+    if not pid:
+        for _ in range(20):
+            os.getppid()
+            os.close(os.open("/etc/hostname", os.O_RDONLY))
+        os._exit(0)
+    if turn % 3 == 0:
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("mechanism", ["auto", "user-notify"])
+@pytest.mark.parametrize("supervisors", [1, 3])
+def test_tracees_may_be_killed_at_any_moment(mechanism: MechanismName, supervisors: int) -> None:
+    """While they notify, while they are answered, while they get a descriptor."""
+    tracer = Tracer(
+        [sys.executable, "-S", "-c", STORM],
+        capture_output=True,
+        mechanism=mechanism,
+        supervisors=supervisors,
+    )
+    tracer.decide("openat", Decision.inject_bytes(TEXT), where=path.within("/etc/hostname"))
+    tracer.on_entry("getppid", mechanism="user-notify")(lambda _stop: None)
+    tracer.decide("wait4", Decision.inspect() if mechanism == "auto" else Decision.resume())
+    assert tracer.run(timeout=60).stdout == b"done\n"
+    # Two thirds of the children were left alone.
+    assert tracer.statistics().calls["getppid"].notifications >= 20 * 20

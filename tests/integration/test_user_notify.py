@@ -407,11 +407,13 @@ def _wait_for_end(pidfd: int) -> None:
 
 def test_if_the_supervisor_dies_the_command_dies_and_no_other_hangs() -> None:
     """PR_SET_PDEATHSIG ends the command; its child's next selected call fails with ENOSYS."""
-    child = "import os, sys; sys.stdin.read(1); os.getppid(); os.uname()"
+    child = "import os, sys; sys.stdin.read(1); os.uname()"
+    # What a shell runs in the background has no standard input of its own accord.
+    script = f"exec 3<&0; {sys.executable} -S -c '{child}' <&3 & echo $$ $!; wait"
     program = f"""
 import sys
 from accel import Tracer
-tracer = Tracer(["sh", "-c", {f"{sys.executable} -S -c '{child}' & echo $$ $!; wait"!r}],
+tracer = Tracer(["sh", "-c", {script!r}],
                 mechanism="user-notify", stdin=sys.stdin.fileno())
 tracer.on_entry("uname")(lambda _stop: None)
 tracer.run()
