@@ -16,7 +16,7 @@ from bpf import Action
 if TYPE_CHECKING:
     from accel import oci
 
-__all__ = ["constant_calls", "tracer_of"]
+__all__ = ["constant_calls", "selected_calls", "tracer_of"]
 
 _DECISIONS = {
     "inspect()": Decision.inspect(),
@@ -39,6 +39,15 @@ def tracer_of(job: Job) -> Tracer:
     elif subject.decision in _DECISIONS:
         tracer.decide(mask, _DECISIONS[subject.decision])
     return tracer
+
+
+def selected_calls(job: Job) -> SyscallMask:
+    """Select the calls that the subject is about: those to look at, or to answer."""
+    if job.subject.family == "traced":
+        return SyscallMask.parse(job.mask)
+    from accel import oci  # noqa: PLC0415 - only for this family
+
+    return constant_calls(oci.load(job.rules))
 
 
 def constant_calls(profile: oci.Profile) -> SyscallMask:

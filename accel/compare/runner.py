@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Final
 
-from accel.compare.configure import tracer_of
+from accel.compare.configure import selected_calls, tracer_of
 from accel.compare.job import Job, Report
 from accel.compare.subjects import COMMAND
 from accel.errors import AccelError, SetupError
@@ -54,7 +54,7 @@ def _follow(lifeline: int) -> None:
 
 def _traced(job: Job) -> Report:
     stops_before = _warm_up(job)
-    tracer = tracer_of(job)
+    tracer, selected = tracer_of(job), selected_calls(job)
     # What is made here for all of the run (a filter, an eBPF program) counts as the start.
     tracer.check()
     before = _cpu(resource.RUSAGE_SELF), _cpu(resource.RUSAGE_CHILDREN)
@@ -73,7 +73,12 @@ def _traced(job: Job) -> Report:
         stops_before=stops_before,
         notifications=statistics.notifications,
         handler_calls=statistics.handler_calls,
-        selected=sum(call.calls for call in statistics.calls.values()),
+        # Who stops at every call also counts those that a profile allows.
+        selected=sum(
+            call.calls
+            for name, call in statistics.calls.items()
+            if name.partition("@")[0] in selected
+        ),
         syscalls=by_kind.get("entry", 0) if job.subject.is_naive else None,
         lost=statistics.lost,
     )

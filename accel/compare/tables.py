@@ -59,7 +59,8 @@ def _title(comparison: Comparison) -> Iterator[str]:
     native = comparison.rows[0]
     calls = f"-e trace={comparison.calls}"
     if native.syscalls is not None:
-        told = [row.selected for row in comparison.rows if row.selected is not None]
+        traced = [row for row in comparison.rows if row.family == "traced"]
+        told = [row.selected for row in traced if row.selected is not None]
         selected = f", {max(told):,} of them selected by {calls}" if told else f"; {calls}"
         yield f"{native.syscalls:,} system calls{selected}"
     else:

@@ -117,7 +117,7 @@ RAW_TRACEPOINT_PROBE(sched_switch)
 /* Its argument is the thread that is woken. */
 RAW_TRACEPOINT_PROBE(sched_waking)
 {
-	if (resumed(member_of(ctx->args[0])) == RESUMED_FIRST)
+	if (resumed(member_of(ctx->args[0])) == FIRST_SEEN)
 		count(TOLD_STOPS);
 	return 0;
 }

@@ -53,17 +53,20 @@ RAW_TRACEPOINT_PROBE(sys_exit)
 RAW_TRACEPOINT_PROBE(sched_waking)
 {
 	struct member *member = member_of(ctx->args[0]);
-	u64 now = bpf_ktime_get_ns();
+	enum resumption how = resumed(member);
+	u64 now = bpf_ktime_get_ns(), told_ns;
 	u32 unseen = PARTS;
 
-	if (!resumed(member) || !member)
+	if (!how || !member)
 		return 0;
 	took(WHOLE, now - member->stopped_ns);
-	if (!member->told_ns) {
+	if (how == UNSEEN) {
 		add(totals.lookup(&unseen), 1);
 		return 0;
 	}
-	took(WAITING, member->told_ns - member->stopped_ns);
-	took(WORK, now - member->told_ns);
+	/* On another CPU the wait may return before the SIGCHLD that it would wait for. */
+	told_ns = member->told_ns > member->stopped_ns ? member->told_ns : member->stopped_ns;
+	took(WAITING, told_ns - member->stopped_ns);
+	took(WORK, now - told_ns);
 	return 0;
 }

@@ -13,11 +13,11 @@ enum { SIGNAL_CHILD = 17, TRAPPED = 4, STOPPED = 5 }; /* SIGCHLD, CLD_TRAPPED an
 enum { SYS_WAIT4 = 61, SYS_WAITID = 247, I386_WAITPID = 7, I386_WAIT4 = 114 };
 #define NO_WAIT 0x01000000 /* WNOWAIT of <linux/wait.h> */
 
-/* A member's state: the code of the SIGCHLD that it sent; whether it sleeps in a stop; whether a
- * wait has told of it before the SIGCHLD, or that could not be known; and whether it sleeps in a
- * stop of job control, untraced. */
-enum { CODE = 7, ASLEEP = 8, EARLY = 16, FIRST = 32, JOB = 64 };
-enum { LATELY = 1000000 }; /* nanoseconds */
+/* A member's state: the code of the SIGCHLD that it sent; whether it sleeps in a stop; whether that
+ * is its first, of which a wait may have told before its tid was known; and whether it sleeps in a
+ * stop of job control, untraced. Waits are added up in told, and known is how many were taken into
+ * account, as they come on another CPU and at any time. */
+enum { CODE = 7, ASLEEP = 8, FIRST = 16, JOB = 32 };
 
 /* By tid: threads that have stopped. Old entries are known by the member's tid. */
 BPF_TABLE("lru_hash", u32, u64, tids, 32768);
@@ -31,9 +31,8 @@ BPF_TABLE("lru_hash", u32, u64, tids, 32768);
 static __always_inline u32 signalled(struct member *member, struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 tid = bpf_get_current_pid_tgid();
-	u64 task = bpf_get_current_task(), now;
+	u64 task = bpf_get_current_task();
 	int info[3] = {}; /* si_signo, si_errno, si_code; sigaction(2) */
-	bool is_told;
 
 	if ((int)ctx->args[0] != SIGNAL_CHILD)
 		return 0;
@@ -41,8 +40,6 @@ static __always_inline u32 signalled(struct member *member, struct bpf_raw_trace
 		return 0;
 	if (info[2] != TRAPPED && !(info[2] == STOPPED && !(member->state & CODE)))
 		return 0;
-	now = bpf_ktime_get_ns();
-	is_told = member->state & EARLY && now - member->told_ns < LATELY;
 	member->state = info[2];
 	if (member->tid != tid) {
 		member->state |= FIRST;
@@ -50,8 +47,7 @@ static __always_inline u32 signalled(struct member *member, struct bpf_raw_trace
 		tids.update(&tid, &task);
 	}
 	member->tracer = ctx->args[2];
-	member->stopped_ns = now;
-	member->told_ns = is_told ? now : 0;
+	member->stopped_ns = bpf_ktime_get_ns();
 	return info[2];
 }
 
@@ -65,10 +61,8 @@ static __always_inline u32 slept(struct member *member, struct bpf_raw_tracepoin
 		return 0;
 	if (ctx->args[3] & TASK_TRACED) {
 		member->state |= ASLEEP;
-		if (!code) {
+		if (!code)
 			member->stopped_ns = bpf_ktime_get_ns();
-			member->told_ns = 0;
-		}
 		return code ? code : TASK_TRACED;
 	}
 	member->state = code == STOPPED ? JOB : 0;
@@ -127,32 +121,34 @@ static __always_inline bool told(const struct registers *regs, s64 result)
 	if (!member || member->tid != tid || member->state & JOB ||
 	    member->tracer != bpf_get_current_task())
 		return false;
-	if (!(member->state & CODE)) {
-		member->state |= EARLY;
-		member->told_ns = bpf_ktime_get_ns();
-	} else if (!member->told_ns) {
-		member->told_ns = bpf_ktime_get_ns();
-	}
+	member->told_ns = bpf_ktime_get_ns();
+	lock_xadd(&member->told, 1);
 	return true;
 }
 
-enum resumption { NO_STOP, RESUMED, RESUMED_FIRST };
+enum resumption { NO_STOP, UNSEEN, SEEN, FIRST_SEEN };
 
-/* Take note of a thread that is woken, and tell whether that ends a stop; if it is the first of that
- * thread, whether the tracer ends it, and so must have been told.
+/* Take note of a thread that is woken, and tell whether that ends a stop that the tracer knew of.
  *
- * If its told_ns is 0 then, the tracer did not know of the stop: a SIGKILL ended it, or the tracer
- * has resumed the thread as if from the stop before, which a SIGKILL had ended. */
+ * If the tracer did not, a SIGKILL ended the stop; or the tracer has resumed the thread as if from
+ * the stop before, which a SIGKILL had ended. FIRST_SEEN: no wait has told of this one, but the
+ * tracer ends it. */
 static __always_inline enum resumption resumed(struct member *member)
 {
+	u64 told;
 	u32 state;
 
 	if (!member || !(member->state & ASLEEP))
 		return NO_STOP;
 	state = member->state;
 	member->state = 0;
-	if (member->told_ns || !(state & FIRST) || member->tracer != bpf_get_current_task())
-		return RESUMED;
+	told = member->told;
+	if (told != member->known) {
+		member->known = told;
+		return SEEN;
+	}
+	if (!(state & FIRST) || member->tracer != bpf_get_current_task())
+		return UNSEEN;
 	member->told_ns = member->stopped_ns;
-	return RESUMED_FIRST;
+	return FIRST_SEEN;
 }

@@ -18,6 +18,8 @@ struct member {
 	u64 tracer;
 	u64 stopped_ns;
 	u64 told_ns;
+	u64 told;
+	u64 known;
 };
 
 BPF_HASH(members, u64, struct member, 32768);

@@ -158,7 +158,7 @@ def test_the_compiled_loop_takes_over_while_the_command_runs(
     monkeypatch.setattr(loop_choice, "_compiled", loop_choice.Compiled())
     defaults = LoopChoice.__init__.__kwdefaults__ | {"worth_compiling": 256}
     monkeypatch.setattr(LoopChoice.__init__, "__kwdefaults__", defaults)
-    count = 200_000
+    count = 400_000
     tracer = Tracer([compiled("getppid_loop"), str(count)], mask="getppid", capture_output=True)
     tracer.run()
     assert tracer._run is not None

@@ -317,6 +317,29 @@ def test_user_notifications_are_counted_where_they_are_received(count: Count) ->
     assert (counts.notifications, counts.stops, made(counts, GETPPID)) == (500, 0, 0)
 
 
+def test_the_tracers_notifications_are_those_that_the_kernel_counts(count: Count) -> None:
+    """Mechanism user-notify takes no stop."""
+    tracer = Tracer([compiled("getppid_loop"), "500"], mechanism="user-notify", capture_output=True)
+    skip(tracer)
+    count.follow_tracer(os.getpid())
+    tracer.run()
+    statistics, counts = tracer.statistics(), count.read()
+    assert counts.notifications == statistics.notifications == 500
+    assert counts.stops == statistics.stops == 0
+
+
+def test_observing_takes_no_stop(count: Count) -> None:
+    """And tells of as many calls as the kernel has counted."""
+    tracer = Tracer([compiled("getppid_loop"), "500"], mask="all", mechanism="observe",
+                    stdout=subprocess.DEVNULL)  # fmt: skip
+    tracer.observe(lambda _stop: None, calls=False)
+    count.follow_tracer(os.getpid())
+    tracer.run()
+    statistics, counts = tracer.statistics(), count.read()
+    assert counts.stops == counts.signalled_stops == statistics.stops == 0
+    assert statistics.calls["getppid"].calls == made(counts, GETPPID) == 500
+
+
 # ------------------------------------------------------------------------------- switches
 
 
