@@ -20,7 +20,8 @@ class NotifiedMemory(StopMemory):
     __slots__ = ("_listener", "_notification")
 
     def __init__(self, tracee: Tracee, listener: int, notification: int) -> None:
-        super().__init__(tracee)
+        self._tracee = tracee  # As of a StopMemory; without another frame, as every one asks.
+        self._stop_number = tracee.stop_number
         self._listener = listener
         self._notification = notification
 

@@ -51,8 +51,8 @@ _compiled: Final = Compiled(loop_cache.NOTIFY_LOOP, "next_notification")
 class Supervisor:
     """Answers until nobody is left under the filter, or somebody has failed.
 
-    ``turn`` is held while policy and observers are at work; ``is_ending`` tells whether whoever
-    notifies is to be killed; ``before`` is called with each call that Python answers.
+    ``turn`` is held while policy and observers are at work; ``before`` is called with each call
+    that Python answers.
     """
 
     def __init__(
@@ -62,7 +62,6 @@ class Supervisor:
         observe: Observer,
         turn: RLock,
         *,
-        is_ending: Callable[[], bool],
         before: Callable[[Call], None] | None = None,
         records: CallRecords | None = None,
     ) -> None:
@@ -75,14 +74,15 @@ class Supervisor:
         self._observe = observe
         self._turn = turn
         self._has_given_up = listener.has_given_up
-        self._is_ending = is_ending
+        #: Whether whoever notifies is to be killed.
+        self.is_ending = False
         self._before = before
         #: The processes that notifications came from, and when each began.
         self.processes: dict[int, int] = {}
         self._records = records
         self._tracees: dict[int, Tracee] = {}
-        #: Of calls that have come, the rule that their number alone tells, if one is.
-        self._rules: dict[tuple[Abi, int], int | None] = {}
+        #: Of calls that have come, the rule, where their number alone tells it, and the counter.
+        self._known: dict[tuple[Abi, int], tuple[int, CallCounter]] = {}
         #: Whether somebody looks at calls.
         self._is_watched = policy.calls_observed or records is not None
         self._counters: dict[tuple[Abi, int], CallCounter] = {}
@@ -126,7 +126,7 @@ class Supervisor:
         words = self.tables.notification
         notification, tid, _flags, number, arch, ip = words[:6]
         tracee = self._tracee_of(tid)
-        if self._is_ending():
+        if self.is_ending:
             self.kill()
             return
         abi = Abi.of(arch, number)
@@ -165,16 +165,16 @@ class Supervisor:
         call = stop.call
         if self._before is not None:
             self._before(call)
-        rule = self._rule_of(stop)
-        if rule is None:
+        known = self._known.get((call.abi, call.number)) or self._look_up(stop)
+        if known is None:
             self._nobodys(call)
             return
-        counter = self._counter(call)
+        rule, counter = known
         counter.calls += 1
         counter.notifications += 1
         decision, handlers = self._policy.decide(rule, stop)
         counter.handler_calls += handlers
-        if decision.exit or not decision.is_plain:
+        if decision.exit or decision.signal or decision.entry_delay_ns:
             raise _impossible(decision, call)
         is_told = self._is_watched and decision.start
         pending = self._begun(stop, decision, rule) if is_told else None
@@ -200,16 +200,20 @@ class Supervisor:
             self._records.enter(pending, memory.check)
         return pending
 
-    def _rule_of(self, stop: SyscallEntryStop) -> int | None:
+    def _look_up(self, stop: SyscallEntryStop) -> tuple[int, CallCounter] | None:
+        """Find the rule of a call, and its counter; keep what its number alone tells."""
         call = stop.call
         key = (call.abi, call.number)
-        if key not in self._rules:
-            self._rules[key] = self._policy.sole_rule(call.abi, call.number)
-        sole = self._rules[key]
+        sole = self._policy.sole_rule(*key)
+        rule = self._policy.match(call) if sole is None else sole
+        if sole is None and rule is not None:
+            rule = self._policy.settle(rule, stop)
+        if rule is None:
+            return None
+        found = rule, self._counters.setdefault(key, CallCounter())
         if sole is not None:
-            return sole
-        rule = self._policy.match(call)
-        return None if rule is None else self._policy.settle(rule, stop)
+            self._known[key] = found
+        return found
 
     def _nobodys(self, call: Call) -> None:
         """Let a call run that no rule decides on; report it if it is a blind spot."""
@@ -257,13 +261,6 @@ class Supervisor:
     def _blind_spot(self, tid: int, pid: int, detail: str) -> None:
         with self._turn:
             self._observe(EventStop(tid, pid, "blind-spot", 0, detail, monotonic_ns()))
-
-    def _counter(self, call: Call) -> CallCounter:
-        key = (call.abi, call.number)
-        counter = self._counters.get(key)
-        if counter is None:
-            counter = self._counters[key] = CallCounter()
-        return counter
 
 
 def _number_there(add: Callable[..., int], *, answers: bool) -> tuple[int, bool]:

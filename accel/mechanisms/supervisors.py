@@ -61,11 +61,11 @@ class Supervisors:
                 self._policy,
                 self._observe,
                 self.turn,
-                is_ending=lambda: self._is_ending,
                 before=self._before,
                 records=self._records,
             )
             cpu = cpus[index % len(cpus)] if cpus else None
+            supervisor.is_ending = self._is_ending
             self._supervisors.append(supervisor)
             self._threads.append(
                 threading.Thread(
@@ -81,6 +81,8 @@ class Supervisors:
     def end(self) -> None:
         """Kill whoever notifies from now on; from any thread."""
         self._is_ending = True
+        for supervisor in self._supervisors:
+            supervisor.is_ending = True
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until nobody is left under the filter; False when ``timeout`` seconds passed.
@@ -141,7 +143,8 @@ class Supervisors:
             try:
                 supervisor.run()
             except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
-                is_first, self._is_ending = not self._is_ending, True
+                is_first = not self._is_ending
+                self.end()
                 if is_first:
                     self._fail(error)
                 supervisor.kill()
