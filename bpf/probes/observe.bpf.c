@@ -1,15 +1,13 @@
 /* A trace without stops: the selected calls of a process tree, written to a ring as they happen.
  *
- * Compiled by bcc, whose macros declare maps and programs; RING_PAGES is defined in front. What is
- * selected is data, so that one program serves every mask. No structure of the kernel is looked
- * into whose layout depends on its version: tasks are told apart by their address, registers and
- * siginfo are as user space is promised them.
+ * Compiled by bcc, whose macros declare maps and programs; RING_PAGES is defined in front, and
+ * registers.bpf.h stands there. What is selected is data, so that one program serves every mask. No
+ * structure of the kernel is looked into whose layout depends on its version: tasks are told apart
+ * by their address, registers and siginfo are as user space is promised them.
  */
 
-enum { X86_64 = 0, I386 = 1 };             /* accel.records.ABIS */
+enum { TABLE_X86_64, TABLE_I386 };         /* accel.records.ABIS */
 enum { NUMBERS = 1024 };                   /* more than either ABI has */
-enum { USER32_CS = 0x23 };                 /* __USER32_CS of <asm/segment.h> */
-enum { INT_0x80 = 0x80cd };                /* the bytes cd 80, as a word */
 enum { X32_BIT = 0x40000000 };             /* __X32_SYSCALL_BIT of <asm/unistd.h> */
 enum { IO_URING_SETUP = 425 };             /* in both ABIs */
 enum { EXECVE = 59, EXIT = 60, EXIT_GROUP = 231, I386_EXIT = 1, I386_EXIT_GROUP = 252 };
@@ -26,12 +24,6 @@ enum { SELECTED = 1 << 6, ENTRY_ONLY = 1 << 7, RULE_SHIFT = 8 };
 enum { CALL, ATTACHED, EXECUTED, ENDED, DELIVERED, GENERATED, EXITING, FOREIGN, WATCHED };
 /* How a thread ended, in the flags of ENDED. */
 enum { BY_CALL = 1, ZAPPED = 2 };
-
-/* struct pt_regs of <asm/ptrace.h>, as user space is promised it. */
-struct registers {
-	u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
-	u64 orig_rax, rip, cs, eflags, rsp, ss;
-};
 
 /* The 128 bytes of accel.records.LAYOUT, of a call; other events have what they tell in the same
  * fields. */
@@ -233,30 +225,12 @@ static __always_inline void announce(struct member *task)
 
 /* ------------------------------------------------------------------------------ calls */
 
-/* Whether the call is of the i386 ABI, which 64-bit code enters by int 0x80.
- *
- * SYSCALL leaves the address of the next instruction in RCX, where an argument of i386 would be. So
- * only where they differ the instruction must be looked at. A program can deceive this: by such an
- * argument, or by changing the instruction.
- */
-static __always_inline bool is_i386(const struct registers *regs)
-{
-	u16 instruction = 0;
-
-	if ((u16)regs->cs == USER32_CS)
-		return true;
-	if (regs->rcx == regs->rip)
-		return false;
-	bpf_probe_read_user(&instruction, sizeof(instruction), (void *)(regs->rip - 2));
-	return instruction == INT_0x80;
-}
-
 static __always_inline void describe(struct sample *call, const struct registers *regs)
 {
 	call->instruction_pointer = regs->rip;
 	call->stack_pointer = regs->rsp;
 	if (is_i386(regs)) {
-		call->arch = I386;
+		call->arch = TABLE_I386;
 		call->arguments[0] = (u32)regs->rbx;
 		call->arguments[1] = (u32)regs->rcx;
 		call->arguments[2] = (u32)regs->rdx;
@@ -264,7 +238,7 @@ static __always_inline void describe(struct sample *call, const struct registers
 		call->arguments[4] = (u32)regs->rdi;
 		call->arguments[5] = (u32)regs->rbp;
 	} else {
-		call->arch = X86_64;
+		call->arch = TABLE_X86_64;
 		call->arguments[0] = regs->rdi;
 		call->arguments[1] = regs->rsi;
 		call->arguments[2] = regs->rdx;
@@ -395,7 +369,7 @@ static __always_inline void judge(struct member *task)
 {
 	struct sample *call = &task->call;
 	struct sample event = {};
-	bool is_i386 = call->arch == I386;
+	bool is_i386 = call->arch == TABLE_I386;
 	s32 group = is_i386 ? I386_EXIT_GROUP : EXIT_GROUP;
 
 	if (call->number == group || call->number == (is_i386 ? I386_EXIT : EXIT)) {

@@ -171,7 +171,7 @@ class Observation:
         #: Held while maps are read that ``close`` would close.
         self._lock = threading.RLock()
         self._program: LoadedProgram | None = load(
-            f"#define RING_PAGES {pages}\n{source('observe.bpf.c')}"
+            f"#define RING_PAGES {pages}\n{source('registers.bpf.h', 'observe.bpf.c')}"
         )
         try:
             #: Readable when there is something to take, but not at once.
