@@ -343,7 +343,8 @@ class Plan:
         for index, rule in enumerate(self.rules):
             if rule.judged or rule.where.reads_memory:
                 why = rule.judged or _MEMORY
-                yield f"{rule.where}: calls stop to be judged: {why}"
+                does = "notify" if rule.by_notify else "stop"
+                yield f"{rule.where}: calls {does} to be judged: {why}"
             if rule.where.reads_memory and self._may_run(index):
                 yield (
                     f"{rule.where}: a race where the call then runs: another thread can change the"
