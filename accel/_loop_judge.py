@@ -27,6 +27,8 @@ _KIND, _ARGUMENT, _THEN, _OTHERWISE, _LOW, _HIGH, _DETAIL, _CHECK_WORDS = 0, 1, 
 _CHAINS, _LOOKS, _LOOK_WORDS = 6, 8, 520
 _UNSEEN, _ABSENT = -4096, -4097  # No errno is as large.
 _BIAS: Final = -(1 << 63)
+#: No address of user space is as large; the rest are negative.
+_END: Final = (1 << 63) - 1
 _AF_INET, _AF_INET6 = 2, 10
 _SLASH, _DOT = 0x2F, 0x2E
 
@@ -35,7 +37,7 @@ _SLASH, _DOT = 0x2F, 0x2E
 def _look_at_path(control: int, tid: int, address: int, target: int) -> int:
     """Copy a path; return its length, ABSENT where the kernel would find none, or -errno."""
     size = 0
-    while address != 0 and size < _STRING_LIMIT:
+    while 0 < address <= _END - _STRING_LIMIT and size < _STRING_LIMIT:
         part = _PAGE - ((address + size) & (_PAGE - 1))  # A read over the end of a mapping fails.
         part = min(part, _STRING_LIMIT - size, _SHORT if size == 0 else _PAGE)
         part = read(control, tid, address + size, target + size, part)
@@ -52,7 +54,7 @@ def _look_at_path(control: int, tid: int, address: int, target: int) -> int:
 def _look_at_address(control: int, tid: int, address: int, target: int, size: int) -> int:
     """Copy up to ``size`` bytes, fewer where the memory ends; return how many, or -errno."""
     done = 0
-    while address != 0 and done < size:
+    while 0 < address <= _END - size and done < size:
         part = min(size - done, _PAGE - ((address + done) & (_PAGE - 1)))
         part = read(control, tid, address + done, target + done, part)
         if part <= 0:

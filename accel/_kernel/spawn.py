@@ -178,8 +178,11 @@ class Launch:
 
     def met(self) -> int | None:
         """Tell what the last call before the MEETING returned; None until the child is there."""
-        result, is_there, _go = _MEETING.unpack_from(self._report, _REPORT.size)
-        return result if is_there else None
+        if not _MEETING.unpack_from(self._report, _REPORT.size)[1]:
+            return None
+        # Only now: the child stores the result first, and may do so while this reads.
+        result: int = _MEETING.unpack_from(self._report, _REPORT.size)[0]
+        return result
 
     def go(self) -> None:
         """Let the child go on from its MEETING."""

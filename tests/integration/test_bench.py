@@ -56,9 +56,10 @@ def test_every_workload_ends_as_natively_under_every_subject(
     report, _text = quick
     everything = [entry for each in report["comparisons"] for entry in each["measured"]]
     assert report["missing"] == {}
-    # eBPF may be missing; the tests of combinations and of sweeps say so.
+    # eBPF may be missing; the tests of combinations and of sweeps say so. Peers need not be there.
+    may_miss = ("exit-event", "observe", "sandlock", "python-ptrace")
     problems = [entry["subject"] for entry in everything if entry["problem"]]
-    assert [one for one in problems if not ("exit-event" in one or "observe" in one)] == []
+    assert [one for one in problems if not any(name in one for name in may_miss)] == []
     assert report["broken_promises"] == []
 
 

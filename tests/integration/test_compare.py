@@ -87,7 +87,8 @@ COMMANDS = {
     "gcc": ["gcc", "-c", "program.c", "-o", "program.o"],
     "tar": ["tar", "-cf", "tree.tar", "tree"],
     "git": ["git", "-C", "tree", "log", "--stat"],
-    "python3": ["python3", "-c", "import json; print(json.dumps([1]))"],
+    # Not whatever the name leads to: where that is a script, its own children stop, too.
+    "python3": [sys.executable, "-c", "import json; print(json.dumps([1]))"],
 }
 
 
