@@ -18,16 +18,18 @@ __all__ = ["run"]
 _CALLS: Final = "openat"
 _STRACE: Final = "strace --seccomp-bpf"
 _TRACE: Final = "accel trace"
+_OBSERVE: Final = "accel trace --mechanism observe"
 _LIBRARY: Final = "accel library, SKIPEXIT"
 #: Of strace's overhead: a third where most of it is stops, also where every call is printed.
 #: Compilers and interpreters lose more by what a stop throws out of their caches, whoever stops
-#: them, and start many processes.
+#: them, and start many processes: there only who stops nothing costs a third.
 _THIRD: Final = Limit(1 / 3, _STRACE, overhead=True)
 _ALL: Final = Limit(1, _STRACE, overhead=True)
 _LIMITS: Final = {
-    "find": {_TRACE: _THIRD, _LIBRARY: _THIRD},
-    "tar": {_TRACE: _THIRD, _LIBRARY: _THIRD},
-    "python": {_TRACE: _ALL, _LIBRARY: _ALL},
+    "find": {_TRACE: _THIRD, _LIBRARY: _THIRD, _OBSERVE: _THIRD},
+    "tar": {_TRACE: _THIRD, _LIBRARY: _THIRD, _OBSERVE: _THIRD},
+    "python": {_TRACE: _ALL, _LIBRARY: _ALL, _OBSERVE: _THIRD},
+    "gcc": {_OBSERVE: _THIRD},
 }
 
 
@@ -51,6 +53,7 @@ def _skip_exit(tracer: Tracer) -> None:
 _SUBJECTS: Final[tuple[Subject, ...]] = (
     Wrapper("native"),
     accel_trace(_TRACE, _CALLS),
+    accel_trace(_OBSERVE, _CALLS, "--mechanism", "observe"),
     Library(_LIBRARY, _skip_exit),
     strace("strace", _CALLS),
     strace(_STRACE, _CALLS, "--seccomp-bpf"),

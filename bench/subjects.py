@@ -187,10 +187,10 @@ class Library:
             )
 
 
-def accel_trace(name: str, calls: str) -> Wrapper:
+def accel_trace(name: str, calls: str, *options: str) -> Wrapper:
     """Trace ``calls`` by the command line, its output written and thrown away."""
-    options = ("-e", f"trace={calls}", "-o", os.devnull, "--")
-    return Wrapper(name, (sys.executable, "-m", "accel", "trace", *options))
+    words = (*options, "-e", f"trace={calls}", "-o", os.devnull, "--")
+    return Wrapper(name, (sys.executable, "-m", "accel", "trace", *words))
 
 
 def strace(name: str, calls: str, *options: str) -> Wrapper:
