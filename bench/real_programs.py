@@ -53,7 +53,7 @@ def _skip_exit(tracer: Tracer) -> None:
 _SUBJECTS: Final[tuple[Subject, ...]] = (
     Wrapper("native"),
     accel_trace(_TRACE, _CALLS),
-    accel_trace(_OBSERVE, _CALLS, "--mechanism", "observe"),
+    accel_trace(_OBSERVE, _CALLS, "-q", "--mechanism", "observe"),
     Library(_LIBRARY, _skip_exit),
     strace("strace", _CALLS),
     strace(_STRACE, _CALLS, "--seccomp-bpf"),

@@ -80,7 +80,7 @@ _SWITCHES = (
 #: Switches that say more when repeated.
 _COUNTS = (
     ("-t", "clock", "begin each line with the time; -tt: microseconds; -ttt: since the epoch"),
-    ("-q", "quiet", "say nothing of attaching and detaching; -qq: nor of ends"),
+    ("-q", "quiet", "say nothing of attaching, nor how calls are heard of; -qq: nor of ends"),
 )
 
 
@@ -129,7 +129,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
         except BaseException:
             report.abandon()
             raise
-        for note in tracer.plan.notes:
+        for note in () if options.quiet else tracer.plan.notes:
             say(note)
         shows_times = options.durations or options.count or options.count_too
         if shows_times and all(rule.by_event for rule in tracer.plan.rules):
