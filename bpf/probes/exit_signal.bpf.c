@@ -28,26 +28,13 @@ static __always_inline bool selected(const struct sample *call);
 
 static __always_inline void describe(struct sample *call, const struct registers *regs)
 {
+	bool i386 = is_i386(regs);
+
 	call->number = (s32)regs->orig_rax;
 	call->instruction_pointer = regs->rip;
 	call->stack_pointer = regs->rsp;
-	if (is_i386(regs)) {
-		call->arch = I386;
-		call->arguments[0] = (u32)regs->rbx;
-		call->arguments[1] = (u32)regs->rcx;
-		call->arguments[2] = (u32)regs->rdx;
-		call->arguments[3] = (u32)regs->rsi;
-		call->arguments[4] = (u32)regs->rdi;
-		call->arguments[5] = (u32)regs->rbp;
-	} else {
-		call->arch = X86_64;
-		call->arguments[0] = regs->rdi;
-		call->arguments[1] = regs->rsi;
-		call->arguments[2] = regs->rdx;
-		call->arguments[3] = regs->r10;
-		call->arguments[4] = regs->r8;
-		call->arguments[5] = regs->r9;
-	}
+	call->arch = i386 ? I386 : X86_64;
+	read_arguments(call->arguments, regs, i386);
 }
 
 /* Every call of every process on the host comes here: threads that are not armed leave first. */

@@ -227,25 +227,12 @@ static __always_inline void announce(struct member *task)
 
 static __always_inline void describe(struct sample *call, const struct registers *regs)
 {
+	bool i386 = is_i386(regs);
+
 	call->instruction_pointer = regs->rip;
 	call->stack_pointer = regs->rsp;
-	if (is_i386(regs)) {
-		call->arch = TABLE_I386;
-		call->arguments[0] = (u32)regs->rbx;
-		call->arguments[1] = (u32)regs->rcx;
-		call->arguments[2] = (u32)regs->rdx;
-		call->arguments[3] = (u32)regs->rsi;
-		call->arguments[4] = (u32)regs->rdi;
-		call->arguments[5] = (u32)regs->rbp;
-	} else {
-		call->arch = TABLE_X86_64;
-		call->arguments[0] = regs->rdi;
-		call->arguments[1] = regs->rsi;
-		call->arguments[2] = regs->rdx;
-		call->arguments[3] = regs->r10;
-		call->arguments[4] = regs->r8;
-		call->arguments[5] = regs->r9;
-	}
+	call->arch = i386 ? TABLE_I386 : TABLE_X86_64;
+	read_arguments(call->arguments, regs, i386);
 }
 
 /* What is to be done with a call: SELECTED, whether to tell nothing but that it begins, which

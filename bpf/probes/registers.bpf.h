@@ -31,3 +31,24 @@ static __always_inline bool is_i386(const struct registers *regs)
 	bpf_probe_read_user(&instruction, sizeof(instruction), (void *)(regs->rip - 2));
 	return instruction == INT_0x80;
 }
+
+/* The six arguments of a call, as wide as its ABI's registers are. */
+static __always_inline void read_arguments(u64 arguments[6], const struct registers *regs,
+					   bool i386)
+{
+	if (i386) {
+		arguments[0] = (u32)regs->rbx;
+		arguments[1] = (u32)regs->rcx;
+		arguments[2] = (u32)regs->rdx;
+		arguments[3] = (u32)regs->rsi;
+		arguments[4] = (u32)regs->rdi;
+		arguments[5] = (u32)regs->rbp;
+	} else {
+		arguments[0] = regs->rdi;
+		arguments[1] = regs->rsi;
+		arguments[2] = regs->rdx;
+		arguments[3] = regs->r10;
+		arguments[4] = regs->r8;
+		arguments[5] = regs->r9;
+	}
+}
