@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Mapping
-from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from types import MappingProxyType
+from typing import Any, Final
 
 from bpf.arch import Arch
+from bpf.probes.closing import Closing
 from bpf.probes.loader import LoadedProgram, load, source
 from bpf.probes.tree import Role, Tree
 from bpf.value import frozen
@@ -72,7 +73,7 @@ class Counts:
         return sum(self.system_calls.values())
 
 
-class Count:
+class Count(Closing):
     """Count, within a ``with`` block, what the process trees do that are followed.
 
     Raise ProbesUnavailable. Cost: that of ``load``; and while it counts, system calls of the
@@ -132,17 +133,6 @@ class Count:
             arch, number = _CALL.unpack(key)
             now[Arch(arch), number] = made
         return now
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _counts(now: Counter[Any], *, sees_tracer: bool) -> Counts:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from bpf.arch import Arch
 from bpf.errors import ProbesUnavailable
 from bpf.exit_selection import ExitSample, ExitSelection
+from bpf.probes.closing import Closing
 from bpf.probes.loader import LoadedProgram, load, source
 from bpf.probes.ring import Ring
 from bpf.probes.selection_code import selection_code
@@ -29,7 +29,7 @@ _TID: Final = struct.Struct("=I")
 _RING_SIZE: Final = 64 * 4096
 
 
-class ExitSignals:
+class ExitSignals(Closing):
     """Send SIGTRAP to armed threads whose calls have returned and are of one of ``selections``.
 
     Only a ptracer stands between SIGTRAP and the end of a process: whoever arms a thread traces it,
@@ -94,17 +94,6 @@ class ExitSignals:
         self._ring.close()
         self._program.close()
         self._program = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _sample(record: memoryview) -> ExitSample:

@@ -6,9 +6,9 @@ attached, each switch, wakeup and system call of each process on the host runs o
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from bpf.probes.closing import Closing
 from bpf.probes.histogram import Histogram
 from bpf.probes.loader import LoadedProgram, load, source
 from bpf.probes.tree import Role, Tree
@@ -45,7 +45,7 @@ class Latencies:
         return self.whole.count
 
 
-class Latency:
+class Latency(Closing):
     """Measure, within a ``with`` block, the ptrace-stops of the process trees that are followed.
 
     Raise ProbesUnavailable. Cost: that of ``load``; and while it measures, system calls of
@@ -90,14 +90,3 @@ class Latency:
             self._last = self.read()
             self._program.close()
             self._program = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

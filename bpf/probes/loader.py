@@ -11,11 +11,11 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from bpf.errors import ProbesUnavailable
 from bpf.probes import bpf_call, object_cache
+from bpf.probes.closing import Closing
 from bpf.probes.compiler import compile_object
 from bpf.probes.object import MapShape, Object
 from bpf.probes.privilege import check_privilege
@@ -52,7 +52,7 @@ def load(text: str) -> LoadedProgram:
         ) from error
 
 
-class LoadedProgram:
+class LoadedProgram(Closing):
     """Maps, and programs that run at raw tracepoints until ``close``. Raise OSError."""
 
     def __init__(self, compiled: Object) -> None:
@@ -90,17 +90,6 @@ class LoadedProgram:
             os.close(self._open.pop())
         while self._maps:
             self._maps.popitem()[1].close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Map:

@@ -13,10 +13,10 @@ import enum
 import struct
 import threading
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
 from bpf.errors import ProbesUnavailable
+from bpf.probes.closing import Closing
 from bpf.probes.loader import LoadedProgram, Map, load, source
 from bpf.probes.ring import Ring
 from bpf.value import frozen
@@ -154,7 +154,7 @@ class Counted(NamedTuple):
     nanoseconds: int
 
 
-class Observation:
+class Observation(Closing):
     """Observe the calls of a tree of threads, from its root on, or from threads that are named.
 
     Used from one thread, but for ``counts`` and the figures. Raise ProbesUnavailable. Cost: that of
@@ -299,17 +299,6 @@ class Observation:
             self._ring.close()
             self._program.close()
             self._program = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _counted(item: tuple[bytes, bytes]) -> tuple[tuple[int, int], Counted]:
