@@ -8,20 +8,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from accel.abi import Abi
+from accel.command import Command
 from accel.errors import SetupError
-from accel.launch import Command
-from accel.mechanisms import (
-    ExitEvent,
-    Observer,
-    PtraceLoop,
-    PtraceSyscall,
-    SeccompTrace,
-    Sysemu,
-    attach,
-    start,
-)
-from accel.mechanisms.contract import Mechanism, Supervising
+from accel.mechanisms.beginnings import attach, start
+from accel.mechanisms.contract import Mechanism, Observer, Supervising
+from accel.mechanisms.exit_event import ExitEvent
 from accel.mechanisms.placement import PlacementName
+from accel.mechanisms.ptrace_loop import PtraceLoop
+from accel.mechanisms.ptrace_syscall import PtraceSyscall
+from accel.mechanisms.seccomp_trace import SeccompTrace
+from accel.mechanisms.sysemu import Sysemu
 from accel.records import BY_PYTHON
 from accel.results import CallStatistics, Statistics
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop

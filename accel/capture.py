@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 
-from accel.launch import PIPE, Redirection
+from accel.command import PIPE, Redirection
 
 __all__ = ["Capture"]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import functools
 
+from accel import string_index
 from accel.abi import Abi
 from bpf.value import frozen
 
@@ -124,15 +125,11 @@ def signature(abi: Abi, name: str) -> tuple[Argument, ...]:
     return _described(name, abi is Abi.I386 and name in I386)
 
 
-#: So many strings of one call are captured: accel.records.
-_MAX_STRINGS = 3
-
-
 def string_arguments(abi: Abi, name: str) -> tuple[int, ...]:
     """Tell the positions of the first C strings that a call is given, paths among them."""
-    roles = (argument.role for argument in signature(abi, name))
-    found = (at for at, role in enumerate(roles) if role in (Role.PATH, Role.STRING))
-    return tuple(found)[:_MAX_STRINGS]
+    if abi is Abi.I386 and name in string_index.I386:
+        return string_index.I386[name]
+    return string_index.STRINGS.get(name, ())
 
 
 @functools.cache

@@ -14,10 +14,7 @@ from accel.decision import Decision
 from accel.errors import MaskError, SetupError
 from accel.mask import SyscallMask
 from accel.mechanism_choice import Choice, choose
-from accel.mechanisms import Observer
-from accel.mechanisms.contract import RecordObserver
-from accel.mechanisms.recorder import Recorder
-from accel.mechanisms.ring import Ring
+from accel.mechanisms.contract import Observer, RecordObserver
 from accel.plan import Compiled, EntryHandler, Plan, Rule, check
 from accel.policy import ExitHandler, ExitRule, HandlerPolicy
 from accel.records import Sink
@@ -28,6 +25,7 @@ from bpf.value import replace
 if TYPE_CHECKING:
     from accel.jit import JitHandler
     from accel.mechanisms.exit_events import ExitEvents
+    from accel.mechanisms.recorder import Recorder
     from accel.oci.profile import FilterRule, Profile
 
 __all__ = ["RuleBook", "WhenFull", "compiled_handler", "mask_of"]
@@ -285,6 +283,9 @@ class RuleBook:
         """Make the recorder of one run; None if nobody wants records."""
         if not self._sinks:
             return None
+        from accel.mechanisms.recorder import Recorder  # noqa: PLC0415 - loaded by a run
+        from accel.mechanisms.ring import Ring  # noqa: PLC0415 - as above
+
         beginnings = any(isinstance(sink, RecordObserver) for sink in self._sinks)
         return Recorder(Ring(drops=self._drops, beginnings=beginnings), self._sinks)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from accel.launch import Command
+from accel.command import Command
 from accel.mechanisms.notify_start import start_supervised
 from accel.mechanisms.user_notify import UserNotify
 from accel.tracing_thread import RunThread

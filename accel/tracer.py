@@ -1,4 +1,7 @@
-"""Trace one command, or one running process: the public face of the library."""
+"""Trace one command, or one running process: the public face of the library.
+
+What runs is loaded when it first runs: it is a third of what accel is, and an import is not a run.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,13 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast, overload
 
 import bpf
 from accel.arguments import AnyCondition
-from accel.assembly import Assembly, Wishes
 from accel.capabilities import MechanismName, RuleMechanism
 from accel.capture import Capture
+from accel.command import PIPE, Command, Redirection, current_signal_mask
 from accel.decision import Decision
 from accel.errors import AccelError, RecordingError, SetupError, TimeoutExpired
-from accel.launch import PIPE, Command, Redirection, current_signal_mask
 from accel.mask import SyscallMask
-from accel.mechanisms import Observer
+from accel.mechanisms.contract import Observer
 from accel.mechanisms.placement import PlacementName, calls_to_hide
 from accel.plan import EntryHandler, Plan
 from accel.policy import ExitHandler
@@ -25,12 +27,13 @@ from accel.records import Sink
 from accel.results import Result, Statistics
 from accel.rulebook import RuleBook, WhenFull, compiled_handler, mask_of
 from accel.stops import SyscallExitStop
-from accel.tracing_thread import RunThread
 from bpf.value import replace
 
 if TYPE_CHECKING:
+    from accel.assembly import Assembly
     from accel.oci.profile import Profile
     from accel.snapshots import Snapshots
+    from accel.tracing_thread import RunThread
     from accel.writers import ArraySink
 
 __all__ = ["PlacementName", "Tracer"]
@@ -124,7 +127,8 @@ class Tracer:
             placement = "none"
         if supervisors < 1:
             raise SetupError(f"{supervisors} supervisors", hint="one at least answers")
-        self._wishes = Wishes(placement, supervisors, pid, self._launched_command)
+        self._placement: PlacementName = placement
+        self._supervisors = supervisors
         self._book = RuleBook(
             self.mask,
             to_hide if pid is None and mechanism in _FILTERS else None,
@@ -313,9 +317,12 @@ class Tracer:
 
     def start(self) -> Self:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
+        from accel.assembly import Assembly, Wishes  # noqa: PLC0415 - see the module
+
         self._not_started()
+        wishes = Wishes(self._placement, self._supervisors, self._pid, self._launched_command)
         try:
-            self._run = Assembly(self._book, self._wishes)
+            self._run = Assembly(self._book, wishes)
         except BaseException:
             self._book.close()
             raise

@@ -15,15 +15,18 @@ A filter of this package does, in ten lines::
 
 Whatever is not selected takes the way from the first line to the last. It loads no argument, so
 that a ``default`` of RET_ALLOW stays in the kernel's always-allow cache and costs nothing.
+
+The compiler and the disassembler are loaded when they are first named.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 from bpf.action import Action
 from bpf.arch import Arch
 from bpf.cache import is_constant_allow
-from bpf.compiler import compile  # noqa: A004  as re.compile: always written bpf.compile
 from bpf.condition import Condition
 from bpf.data import SeccompData
-from bpf.disassembler import disassemble
 from bpf.errors import CompileError, InvalidProgram, LibraryMissing, ProbesUnavailable
 from bpf.evaluator import evaluate
 from bpf.exit_selection import ExitSample, ExitSelection, ResultCondition
@@ -32,6 +35,10 @@ from bpf.instruction import Instruction
 from bpf.program import Program
 from bpf.rule import Rule
 from bpf.verifier import verify
+
+if TYPE_CHECKING:
+    from bpf.compiler import compile  # noqa: A004  as re.compile: always written bpf.compile
+    from bpf.disassembler import disassemble
 
 __all__ = [
     "Action",
@@ -57,3 +64,13 @@ __all__ = [
     "needs_no_new_privs",
     "verify",
 ]
+
+#: {name: the module that has it}.
+_LATER: Final = {"compile": "compiler", "disassemble": "disassembler"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what not every program needs, 8 ms of modules (PEP 562)."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bpf.disassembler import disassemble
 from bpf.instruction import Instruction, unpack
 from bpf.value import frozen
 
@@ -36,6 +35,8 @@ class Program:
         return self._packed
 
     def __str__(self) -> str:
+        from bpf.disassembler import disassemble  # noqa: PLC0415 - few programs are shown
+
         return disassemble(self.instructions)
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from accel import writers
 from accel.decoding import Decoder
 from accel.errors import AccelError, SetupError
 from accel.mask import SyscallMask
@@ -14,19 +15,17 @@ from accel.records import STRING_LIMIT
 from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
 from accel.tracer import Tracer
 from accel.writers import (
-    JsonWriter,
     LineOutput,
     Replay,
     Selection,
     TextFormat,
     TextWriter,
-    record_writer,
     summary,
 )
 from accel.writers.selection import descriptor_path
 
 if TYPE_CHECKING:
-    from accel.writers import Unreturned
+    from accel.writers import JsonWriter, Unreturned
 
 __all__ = ["BlindSpots", "Report", "say"]
 
@@ -77,15 +76,13 @@ class Report:
         writer = _writer(options, signals, output) if has_lines else None
         unreturned = None
         if options.record:
-            tracer.record(record_writer(options.record))
+            tracer.record(writers.record_writer(options.record))
         if writer is not None:
             # An injection stops calls that nobody asked to see.
             shown = tracer.mask if has_injections else None
             guarded = _Guarded(writer, output, shown)
             if options.mechanism == "user-notify":
-                from accel.writers import Unreturned  # noqa: PLC0415 - loaded when it is named
-
-                unreturned = Unreturned(guarded)
+                unreturned = writers.Unreturned(guarded)
                 tracer.observe(unreturned, exits=False)
             else:
                 tracer.observe(Replay(guarded) if _can_wait(options) else guarded)
@@ -127,7 +124,7 @@ def _writer(
     paths = Selection.of_paths(options.paths).paths
     selection = Selection(options.successful, options.failed, paths)
     if options.json:
-        return JsonWriter(output, decoder, selection)
+        return writers.JsonWriter(output, decoder, selection)
     clocks = ("", "clock", "microseconds", "epoch")
     layout = TextFormat(
         timestamps="relative" if options.relative else clocks[min(options.clock, 3)],

@@ -8,14 +8,12 @@ line = f"{entered.name}({entered.text}{left.text}) = {left.result}"
 
 from accel.decoding.decoder import Decoder, Entered, Left
 from accel.decoding.errnos import errno_name
-from accel.decoding.siginfo import SigInfo, format_exit, format_signal
-from accel.decoding.signals import signal_name
+from accel.decoding.signal_lines import format_exit, format_signal, signal_name
 
 __all__ = [
     "Decoder",
     "Entered",
     "Left",
-    "SigInfo",
     "errno_name",
     "format_exit",
     "format_signal",

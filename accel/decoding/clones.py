@@ -12,7 +12,7 @@ from accel.decoding.numbers import (
     descriptor_text,
 )
 from accel.decoding.segments import user_desc_at
-from accel.decoding.signals import signal_name
+from accel.decoding.signal_lines import signal_name
 from accel.decoding.structs import tail
 from accel.decoding.subject import Steps, Subject
 

@@ -10,7 +10,8 @@ from accel.decoding.families import family
 from accel.decoding.flags import flag_set, open_mode
 from accel.decoding.layouts import Layout, read_at, read_in, read_out
 from accel.decoding.numbers import descriptor, process, signed, signed32
-from accel.decoding.signals import signal_name, signal_text
+from accel.decoding.signal_lines import signal_name
+from accel.decoding.signals import signal_text
 from accel.decoding.subject import Subject
 
 __all__ = ["SUBJECT"]

@@ -10,7 +10,7 @@ from accel.decoding.families import family
 from accel.decoding.flags import flag_set, open_mode
 from accel.decoding.layouts import Layout, read_at
 from accel.decoding.numbers import mode, octal, signed32, user_text
-from accel.decoding.signals import signal_name
+from accel.decoding.signal_lines import signal_name
 from accel.decoding.strings import bytes_at, path
 from accel.decoding.subject import Subject
 

@@ -11,7 +11,7 @@ from accel.decoding.flags import flag_set
 from accel.decoding.layouts import number
 from accel.decoding.numbers import hexadecimal, process, signed, signed32, unsigned
 from accel.decoding.programs import filter_program
-from accel.decoding.signals import signal_name
+from accel.decoding.signal_lines import signal_name
 from accel.decoding.strings import string, string_at
 from accel.decoding.subject import Subject
 

@@ -13,7 +13,7 @@ from accel.decoding.numbers import (
     descriptor_text,
     signed32,
 )
-from accel.decoding.signals import signal_name
+from accel.decoding.signal_lines import signal_name
 from accel.decoding.subject import Subject
 from accel.decoding.times import timeval
 

@@ -1,8 +1,7 @@
-"""What the kernel says about a signal: siginfo_t, and the lines for signals and deaths."""
+"""What the kernel says about a signal: siginfo_t."""
 
 from __future__ import annotations
 
-import os
 import struct
 from typing import Final
 
@@ -12,12 +11,12 @@ from accel.decoding.errnos import errno_name
 from accel.decoding.families import family
 from accel.decoding.layouts import Layout
 from accel.decoding.numbers import user_text
-from accel.decoding.signals import signal_name
+from accel.decoding.signal_lines import signal_name
 from accel.decoding.subject import Subject
 from accel.decoding.times import ticks
 from bpf.value import frozen
 
-__all__ = ["SUBJECT", "SigInfo", "format_exit", "format_signal", "siginfo"]
+__all__ = ["SUBJECT", "SigInfo", "siginfo"]
 
 #: sizeof(siginfo_t) in every ABI.
 SIZE: Final = 128
@@ -179,19 +178,6 @@ _SENT: Final = {
     -4: "SI_ASYNCIO", -5: "SI_SIGIO", -6: "SI_TKILL", -7: "SI_DETHREAD", -60: "SI_ASYNCNL",
     0x7FFF: "SI_NOINFO",
 }  # fmt: skip
-
-
-def format_signal(info: SigInfo) -> str:
-    """Format the line of a signal that is delivered: ``--- SIGINT {si_signo=SIGINT, ...} ---``."""
-    return f"--- {signal_name(info.signo)} {info} ---"
-
-
-def format_exit(status: int) -> str:
-    """Format the last line of a process from its wait status: ``+++ exited with 0 +++``."""
-    if os.WIFSIGNALED(status):
-        dumped = " (core dumped)" if os.WCOREDUMP(status) else ""
-        return f"+++ killed by {signal_name(os.WTERMSIG(status))}{dumped} +++"
-    return f"+++ exited with {os.WEXITSTATUS(status)} +++"
 
 
 def _siginfo(context: Context, raw: bytes) -> str:

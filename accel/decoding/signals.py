@@ -9,13 +9,13 @@ from accel.decoding.context import Context, Printer, pointer
 from accel.decoding.families import family
 from accel.decoding.layouts import Layout, read_in
 from accel.decoding.numbers import signed32
+from accel.decoding.signal_lines import signal_name
 from accel.decoding.subject import Remark, Subject
 from accel.decoding.times import timespec, timespec_long
 
 __all__ = [
     "SUBJECT",
     "handler",
-    "signal_name",
     "signal_text",
     "sigset_at",
     "sigset_in",
@@ -23,27 +23,9 @@ __all__ = [
     "sigset_text",
 ]
 
-_NAMES: Final = tuple(
-    f"SIG{name}"
-    for name in (
-        "0 HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT "
-        "STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS RTMIN"
-    ).split()
-)
-_FIRST_REALTIME: Final = 32
-_LAST: Final = 64
 #: The kernel's sigset_t, in bytes.
 _SIGSET: Final = 8
 _SA_RESTORER: Final = 0x04000000
-
-
-def signal_name(number: int) -> str:
-    """Name a signal, as ``SIGINT`` or ``SIGRT_3``; a number that is no signal stays one."""
-    if 0 < number < len(_NAMES):
-        return _NAMES[number]
-    if _FIRST_REALTIME < number <= _LAST:
-        return f"SIGRT_{number - _FIRST_REALTIME}"
-    return str(number)
 
 
 def signal_text(_: Context, value: int) -> str:

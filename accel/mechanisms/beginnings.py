@@ -7,7 +7,8 @@ import os
 import threading
 
 from accel._kernel import ptrace, spawn
-from accel.launch import Command, exec_failure, prepare
+from accel.command import Command
+from accel.launch import exec_failure, prepare
 from accel.mechanisms.ptrace_loop import TRACE_OPTIONS, PtraceLoop, kill_process
 from accel.mechanisms.refusal import is_ending, tracer_of, why_not_attached
 from accel.tracee import Tracee, process_of

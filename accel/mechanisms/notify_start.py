@@ -8,7 +8,8 @@ import select
 from typing import Final, Self
 
 from accel._kernel import spawn
-from accel.launch import Command, exec_failure, prepare
+from accel.command import Command
+from accel.launch import exec_failure, prepare
 from accel.mechanisms.listener import Handover, flags_of, support
 from accel.mechanisms.user_notify import UserNotify
 from bpf import Program

@@ -21,8 +21,9 @@ import bpf
 from accel._kernel import spawn
 from accel._kernel.wait import wait_for
 from accel.abi import Abi
+from accel.command import Command
 from accel.errors import PtraceUnavailable, UnsupportedKernel
-from accel.launch import Command, exec_failure, prepare
+from accel.launch import exec_failure, prepare
 from accel.mechanisms.contract import Observer
 from accel.mechanisms.observed_calls import ObservedCalls
 from accel.mechanisms.observed_threads import ObservedThreads

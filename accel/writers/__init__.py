@@ -1,14 +1,13 @@
 """What becomes of the stops of a run: strace's text, JSON Lines, a table of counts.
 
 A writer is an observer: ``tracer.observe(TextWriter(LineOutput(file)))``. Recorded calls go to
-sinks: ``Replay`` tells an observer of them, the others write tables and timelines, and each of
-those is loaded when it is first named.
+sinks: ``Replay`` tells an observer of them, the others write tables and timelines. What few runs
+need is loaded when it is first named.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from accel.writers.json_lines import JsonWriter
 from accel.writers.output import LineOutput
 from accel.writers.replay import Replay
 from accel.writers.selection import Selection
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from accel.writers.arrays import ArraySink, NumpyWriter
     from accel.writers.arrow import ArrowWriter, ParquetWriter
     from accel.writers.files import record_writer
+    from accel.writers.json_lines import JsonWriter
     from accel.writers.perfetto import PerfettoWriter
     from accel.writers.unreturned import Unreturned
 
@@ -43,6 +43,7 @@ __all__ = [
 _LATER: Final = {
     "ArraySink": "arrays",
     "ArrowWriter": "arrow",
+    "JsonWriter": "json_lines",
     "NumpyWriter": "arrays",
     "ParquetWriter": "arrow",
     "PerfettoWriter": "perfetto",

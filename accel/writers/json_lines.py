@@ -23,7 +23,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from accel.decoding import Decoder, Entered, SigInfo, format_signal, signal_name
+from accel.decoding import Decoder, Entered, format_signal, signal_name
 from accel.stops import (
     EventStop,
     Exited,
@@ -82,7 +82,7 @@ class JsonWriter:
     def _signal(self, stop: SignalDeliveryStop | GroupStop | Killed) -> None:
         fields: dict[str, Any] = {"signal": stop.signal, "name": signal_name(stop.signal)}
         if isinstance(stop, SignalDeliveryStop):
-            self._write("signal", stop, **fields, text=format_signal(SigInfo.parse(stop.siginfo)))
+            self._write("signal", stop, **fields, text=format_signal(stop.siginfo))
         elif isinstance(stop, GroupStop):
             self._write("group_stop", stop, **fields)
         else:

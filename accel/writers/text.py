@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from accel.decoding import Decoder, Entered, SigInfo, format_exit, format_signal, signal_name
+from accel.decoding import Decoder, Entered, format_exit, format_signal, signal_name
 from accel.stops import (
     EventStop,
     Exited,
@@ -84,7 +84,7 @@ class TextWriter:
                 self._exit(stop)
             case SignalDeliveryStop():
                 if self._layout.signals is None or stop.signal in self._layout.signals:
-                    self._line(stop, format_signal(SigInfo.parse(stop.siginfo)))
+                    self._line(stop, format_signal(stop.siginfo))
             case GroupStop():
                 self._line(stop, f"--- stopped by {signal_name(stop.signal)} ---")
             case EventStop():

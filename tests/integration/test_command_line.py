@@ -177,6 +177,19 @@ def test_the_exit_status_is_the_commands(status: int) -> None:
     assert accel("trace", "-e", "execve", "sh", "-c", f"exit {status}").returncode == status
 
 
+def test_what_was_registered_for_the_end_is_done_though_accel_leaves_at_once() -> None:
+    """A rules file or a plug-in may have asked for it; what it prints is not lost."""
+    script = (
+        "import atexit, sys; from accel.__main__ import main;"
+        "atexit.register(print, 'the end'); sys.argv[1:] = ['trace', '-qq', '-e', 'bpf', 'true'];"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "the end\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGINT])
 def test_a_death_by_signal_is_accels_too(number: signal.Signals) -> None:
     """So that a shell or make sees what happened."""

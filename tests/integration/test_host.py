@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from accel import Decision, Tracer
-from accel.mechanisms import SeccompTrace
+from accel.mechanisms.seccomp_trace import SeccompTrace
 from accel.plan import Plan
 from accel.policy import HandlerPolicy
 from accel.tracee import Tracee
@@ -157,10 +157,11 @@ def test_a_host_that_is_killed_takes_its_tracees_along() -> None:
 
 
 def test_importing_accel_is_light() -> None:
-    """Neither numba nor bcc nor the decoders are loaded, and nothing is started."""
+    """Neither numba nor bcc, the decoders or what runs a trace are loaded; nothing is started."""
     script = (
         "import sys, threading, accel\n"
         "heavy = {'numba', 'bcc', 'accel.decoding', 'pyseccomp', 'subprocess', 'asyncio'}\n"
+        "heavy |= {'accel.assembly', 'accel.mechanisms.ptrace_loop', 'bpf.compiler'}\n"
         "print(sorted(heavy & set(sys.modules)), threading.active_count())\n"
     )
     done = subprocess.run(

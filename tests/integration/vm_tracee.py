@@ -14,7 +14,8 @@ from typing import NamedTuple, Self
 from accel._kernel import ptrace, spawn
 from accel._kernel.wait import wait_on
 from accel.abi import Abi
-from accel.launch import Command, prepare
+from accel.command import Command
+from accel.launch import prepare
 from accel.ptrace_vm import Dialect2006, Dialect2008, Events, Numbered, syscall_mask
 from bpf import Program
 from tests.support import compiled

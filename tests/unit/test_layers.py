@@ -14,10 +14,10 @@ ROOT = Path(__file__).parents[2]
 #: modules that describe calls, masks, decisions and stops, and know of no process.
 VALUES = frozenset(
     "accel.abi accel.arguments accel.call accel.capabilities accel.checks accel.class_index"
-    " accel.class_rules accel.classes accel.costs accel.decision accel.errors"
+    " accel.class_rules accel.classes accel.command accel.costs accel.decision accel.errors"
     " accel.expressions accel.families accel.mask accel.mask_grammar accel.pointees"
     " accel.posix_regex accel.records accel.results accel.role_rules accel.roles accel.scalars"
-    " accel.signatures accel.stops accel.value_sets".split()
+    " accel.signatures accel.stops accel.string_index accel.value_sets".split()
 )
 MAY_IMPORT = {
     "bpf.value": set(),
@@ -48,8 +48,8 @@ MAY_IMPORT = {
         "accel.launch", "accel.mechanisms",
     },
     "accel.tracing_thread": {"values", "accel._kernel", "accel.mechanisms"},
-    "accel.supervising_thread": {"bpf", "accel.launch", "accel.mechanisms", "accel.tracing_thread"},
-    "accel.capture": {"accel.launch"},
+    "accel.supervising_thread": {"values", "bpf", "accel.mechanisms", "accel.tracing_thread"},
+    "accel.capture": {"values"},
     "accel.snapshots": {"values", "accel.decoding"},
     "accel.testing": {"values"},
     "accel.ptrace_vm": {"values", "accel._kernel", "bpf", "accel.ptrace_vm"},
@@ -66,11 +66,11 @@ MAY_IMPORT = {
         "accel.mechanism_choice", "accel.mixed_plan", "accel.oci",
     },
     "accel.assembly": {
-        "values", "bpf", "accel.plan", "accel.launch", "accel.mechanisms", "accel.observation",
+        "values", "bpf", "accel.plan", "accel.mechanisms", "accel.observation",
         "accel.tracing_thread", "accel.supervising_thread", "accel.rulebook",
     },
     "accel.tracer": {
-        "values", "bpf", "accel.plan", "accel.policy", "accel.launch", "accel.mechanisms",
+        "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms",
         "accel.tracing_thread", "accel.assembly", "accel.capture", "accel.snapshots",
         "accel.rulebook", "accel.writers", "accel.oci",
     },

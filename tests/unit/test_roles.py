@@ -12,7 +12,7 @@ import pytest
 
 from accel import families, role_rules, signatures
 from accel.abi import Abi
-from accel.roles import Argument, Role, result, signature
+from accel.roles import Argument, Role, result, signature, string_arguments
 
 GENERATOR = Path(__file__).parents[2] / "tools" / "generate_signatures.py"
 
@@ -282,3 +282,12 @@ def test_the_supplement_is_in_the_table(generator):
 def test_i386_signatures_follow_from_the_common_ones(generator):
     """Old calls of i386 take 16-bit ids and 32-bit times; signatures.py holds just that."""
     assert generator.i386(signatures.SIGNATURES) == signatures.I386
+
+
+@pytest.mark.parametrize("abi", list(Abi), ids=lambda abi: abi.value)
+def test_the_index_of_strings_holds_what_the_signatures_say(abi: Abi) -> None:
+    """If not: python tools/generate_indexes.py."""
+    for name in [*abi.numbers, "syscall_0x3e7"]:
+        roles = [argument.role for argument in signature(abi, name)]
+        strings = [at for at, role in enumerate(roles) if role in (Role.PATH, Role.STRING)]
+        assert list(string_arguments(abi, name)) == strings[:3], name
