@@ -108,6 +108,15 @@ def _decide(control: int, answer: int, tid: int, numbers: int) -> int:
     return _call(_get(answer, _ENTRY), record, _get(answer, _ENTRY_STATE), control)
 
 
+@njit(inline="always")
+def _begin_response(control: int) -> None:
+    """Make the response one to the notification that was received."""
+    response = control + 8 * _RESPONSE
+    _set(response, 0, _get(control, _INFO))
+    _set(response, 1, 0)
+    _set(response, 2, 0)
+
+
 @njit
 def _answer(control: int) -> int:
     """Fill the response in; 0 if that is Python's to do."""
@@ -135,15 +144,13 @@ def _answer(control: int) -> int:
     counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
     add(counters, _CALLS, is_counted)
     response = control + 8 * _RESPONSE
-    _set(response, 0, _get(info, 0))
-    _set(response, 1, 0)
-    _set(response, 2, _CONTINUE << 32)
-    if action == _SKIP:
+    if action == _RESUME:
+        _set(response, 2, _CONTINUE << 32)
+    else:
         is_error = -4095 <= value < 0
         if is_error:
             add(counters, _ERRORS, 1)
-        _set(response, 1, 0 if is_error else value)
-        _set(response, 2, value & 0xFFFFFFFF if is_error else 0)
+        _set(response, 2 if is_error else 1, value & 0xFFFFFFFF if is_error else value)
     return 1
 
 
@@ -168,6 +175,7 @@ def next_notification(control: int) -> int:
         if received < 0:
             return received
         add(control, _NOTIFICATIONS, 1)
+        _begin_response(control)
         if _answer(control) == 0:
             tid = _get(control, _INFO + 1) & 0xFFFFFFFF
             _set(control, _PROCESS, _process_of(control, tid))

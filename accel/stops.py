@@ -40,27 +40,30 @@ class Arguments:
     and has a length, and is no ``collections.abc.Sequence``: ``count`` is an argument's name.
     """
 
-    __slots__ = ("_call",)
+    __slots__ = ("_abi", "_number", "_registers")
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
+    def __init__(self, registers: tuple[int, ...], abi: Abi, number: int) -> None:
+        self._registers = registers
+        self._abi = abi
+        self._number = number
 
     def __getitem__(self, index: int) -> int:
-        return self._call.arguments[index]
+        return self._registers[index]
 
     def __len__(self) -> int:
-        return len(self._call.arguments)
+        return len(self._registers)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._call.arguments)
+        return iter(self._registers)
 
     def __getattr__(self, name: str) -> int:
-        arguments = signature(self._call.abi, self._call.name)
-        for argument, register in zip(arguments, self._call.arguments, strict=False):
+        call = self._abi.call_name(self._number)
+        arguments = signature(self._abi, call)
+        for argument, register in zip(arguments, self._registers, strict=False):
             if argument.name == name:
-                return value_of(argument, self._call.abi, register)
+                return value_of(argument, self._abi, register)
         known = ", ".join(argument.name for argument in arguments) or "none by name"
-        raise AttributeError(f"{self._call.name} has no argument {name!r}; it has {known}")
+        raise AttributeError(f"{call} has no argument {name!r}; it has {known}")
 
     def __repr__(self) -> str:
         return f"Arguments({', '.join(f'{value:#x}' for value in self)})"
@@ -100,7 +103,8 @@ class _OfCall:
     @property
     def args(self) -> Arguments:
         """The arguments, by name or number."""
-        return Arguments(self.call)
+        call = self.call
+        return Arguments(call.arguments, call.abi, call.number)
 
 
 @frozen

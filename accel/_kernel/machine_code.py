@@ -10,7 +10,7 @@ from typing import Final
 
 from accel._kernel.libc import failure
 
-__all__ = ["executable", "function"]
+__all__ = ["entered_with_words", "executable", "function", "words"]
 
 _MAP_FAILED: Final = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -38,3 +38,13 @@ def executable(code: bytes) -> int:
 def function(address: int, parameters: int) -> Callable[..., int]:
     """Make a C function of that many words callable; it returns a word and runs without the GIL."""
     return ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_long] * parameters)(address)
+
+
+def entered_with_words(address: int) -> Callable[..., int]:
+    """Make a C function callable with what ``words`` makes, in half the time that numbers take."""
+    return ctypes.CFUNCTYPE(ctypes.c_long)(address)
+
+
+def words(*values: int) -> tuple[object, ...]:
+    """Make the arguments of a function of that many words."""
+    return tuple(ctypes.c_long(value) for value in values)

@@ -21,7 +21,6 @@ from accel._kernel import machine_code
 from accel.errors import SetupError
 from accel.mechanisms import loop_cache, twin_loop
 from accel.mechanisms.ring import RETURNED, RUNNING
-from accel.mechanisms.stop_tables import EXCEPTION
 
 __all__ = ["Compiled", "LoopChoice", "NextChange"]
 
@@ -130,14 +129,14 @@ _compiled: Final = Compiled()
 
 
 def _callable(code: bytes) -> NextChange:
-    """Wrap int f(int64 *result, void **exception, int64 control): how numba enters a function."""
-    function = machine_code.function(machine_code.executable(code), 3)
+    """Make a loop of machine code one that is called as its twin is."""
+    function = machine_code.entered_with_words(machine_code.executable(code))
 
     def next_change(tables: Any) -> int:
-        control = tables.control.address
-        tables.control.view[RETURNED] = RUNNING
-        function(control + 8 * RETURNED, control + 8 * EXCEPTION, control)
-        change: int = tables.control.view[RETURNED]
+        view = tables.control.view
+        view[RETURNED] = RUNNING
+        function(*tables.entry)
+        change: int = view[RETURNED]
         if change < 0:
             raise OSError(-change, os.strerror(-change))
         return change

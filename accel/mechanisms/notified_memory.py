@@ -19,9 +19,10 @@ class NotifiedMemory(StopMemory):
 
     __slots__ = ("_listener", "_notification")
 
-    def __init__(self, tracee: Tracee, listener: int, notification: int) -> None:
-        self._tracee = tracee  # As of a StopMemory; without another frame, as every one asks.
-        self._stop_number = tracee.stop_number
+    def __init__(self, tracee: Tracee, listener: int, notification: int, stop_number: int) -> None:
+        self._tracee = tracee
+        #: That of the stop: this may be made later.
+        self._stop_number = stop_number
         self._listener = listener
         self._notification = notification
 

@@ -9,9 +9,10 @@ the loop judges it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from accel._kernel.notify import CONTINUE, NOTIFICATION, RESPONSE
+from accel._kernel.notify import CONTINUE, NOTIFICATION
 from accel._kernel.words import Words
 from accel.abi import Abi
 from accel.decision import Answer
@@ -26,6 +27,7 @@ from accel.mechanisms.stop_tables import (
     RESUME,
     SKIP,
     TO_PYTHON,
+    entry_of,
 )
 from accel.records import ABIS
 from accel.results import CallCounter
@@ -75,11 +77,14 @@ class NotifyTables:
         polls: bool,
     ) -> None:
         self.control = Words(CONTROL_WORDS)
+        self.entry = entry_of(self.control)
         self.answers = Words(len(ABIS) * MAX_NUMBER * ANSWER_WORDS)
         self.counters = Words(len(ABIS) * MAX_NUMBER * COUNTER_WORDS)
         #: Of each thread that Python has looked up, its process.
         self.identities = Words(_PID_MAX_LIMIT)
         self.memory = Words(_MEMORY_WORDS)
+        #: Tell what was received: id, tid, flags, number, arch, ip, six arguments.
+        self.notification = partial(NOTIFICATION.unpack_from, self.control.bytes, 8 * INFO)
         view = self.control.view
         view[LISTENER], view[POLLS] = listener, polls
         view[ANSWER_TABLE], view[COUNTER_TABLE] = self.answers.address, self.counters.address
@@ -106,26 +111,23 @@ class NotifyTables:
             if number < MAX_NUMBER:
                 self.answers.view[ANSWER_WORDS * call_index(abi, number) + ACTION] = JUDGE
 
-    @property
-    def notification(self) -> tuple[int, ...]:
-        """What was received: id, tid, flags, number, arch, ip, six arguments."""
-        return NOTIFICATION.unpack_from(self.control.bytes, 8 * INFO)
-
     def let_run(self) -> None:
-        """Let the loop answer: the call runs. It does so before it waits."""
-        self._reply(0, 0, CONTINUE)
+        """Let the loop answer: the call runs. It does so before it waits.
+
+        The response has the number of the notification already, and zeros else.
+        """
+        view = self.control.view
+        view[ANSWER + 2] = CONTINUE << 32
+        view[REPLY] = 1
 
     def skip(self, value: int) -> None:
         """Let the loop answer: the call returns ``value``, or fails with -``value``."""
-        is_error = -_MAX_ERRNO <= value < 0
-        signed = value - (1 << 64) if value >> 63 > 0 else value
-        self._reply(0 if is_error else signed, value if is_error else 0, 0)
-
-    def _reply(self, value: int, error: int, flags: int) -> None:
-        control = self.control
-        notification = control.view[INFO] & 0xFFFF_FFFF_FFFF_FFFF
-        RESPONSE.pack_into(control.bytes, 8 * ANSWER, notification, value, error, flags)
-        control.view[REPLY] = 1
+        view = self.control.view
+        if -_MAX_ERRNO <= value < 0:
+            view[ANSWER + 2] = value & 0xFFFF_FFFF
+        else:
+            view[ANSWER + 1] = value if value < 1 << 63 else value - (1 << 64)
+        view[REPLY] = 1
 
     def calls(self) -> Iterator[tuple[tuple[Abi, int], CallCounter]]:
         """List the calls that the loop answered, with what it counted."""

@@ -33,8 +33,9 @@ def next_notification(tables: t.NotifyTables) -> int:
                 return t.ENDED
             continue
         control[t.NOTIFICATIONS] += 1
+        control[t.ANSWER], control[t.ANSWER + 1], control[t.ANSWER + 2] = control[t.INFO], 0, 0
         if not _answer(tables):
-            control[t.PROCESS] = _process_of(tables, tables.notification[1])
+            control[t.PROCESS] = _process_of(tables, tables.notification()[1])
             return t.NOTIFIED
         _send(tables)
         control[t.ANSWERED] += 1
@@ -74,7 +75,7 @@ def _poll(listener: int, events: int, timeout: int | None) -> int:
 
 def _answer(tables: t.NotifyTables) -> bool:
     """Fill the response in; False if that is Python's to do."""
-    _id, tid, _flags, number, arch, *_rest = tables.notification
+    _id, tid, _flags, number, arch, *_rest = tables.notification()
     abi = Abi.of(arch, number)
     if abi not in (Abi.X86_64, Abi.I386) or not 0 <= number < MAX_NUMBER:
         return False
@@ -107,7 +108,7 @@ def _find(tables: t.NotifyTables, tid: int, index: int) -> tuple[Sequence[int], 
 
     assert tables.judge is not None
     word = 0xFFFF_FFFF if index >= MAX_NUMBER else (1 << 64) - 1
-    arguments = [argument & word for argument in tables.notification[6:]]
+    arguments = [argument & word for argument in tables.notification()[6:]]
     verdict = judge(tables.judge, tid, index, 0, arguments)
     return tables.verdicts.view[t.ANSWER_WORDS * verdict :][: t.ANSWER_WORDS], verdict != NOBODY
 

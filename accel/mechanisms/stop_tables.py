@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from accel._kernel import ptrace
+from accel._kernel import machine_code, ptrace
 from accel._kernel.words import Words
 from accel.abi import Abi
 from accel.decision import Answer
-from accel.mechanisms.ring import CONTROL_WORDS, Ring
+from accel.mechanisms.ring import CONTROL_WORDS, RETURNED, Ring
 from accel.records import ABIS, RECORD_SIZE
 from accel.results import CallCounter
 
@@ -113,6 +113,7 @@ class StopTables:
         judgements: Judgements | None = None,
     ) -> None:
         self.control = ring.control if ring is not None else Words(CONTROL_WORDS)
+        self.entry = entry_of(self.control)
         self.tracees = Words(RECORD_WORDS * _PID_MAX_LIMIT)
         self.answers = Words(ANSWER_WORDS * 2 * _RET_DATA_VALUES)
         self.counters = Words(len(ABIS) * MAX_NUMBER * COUNTER_WORDS)
@@ -291,6 +292,15 @@ class StopTables:
                         nanoseconds=words[at + NANOSECONDS],
                     ),
                 )
+
+
+def entry_of(control: Words) -> tuple[object, ...]:
+    """Make the arguments of a compiled loop: int f(int64 *result, void **exception, int64 control).
+
+    That is how numba enters a function.
+    """
+    address = control.address
+    return machine_code.words(address + 8 * RETURNED, address + 8 * EXCEPTION, address)
 
 
 def _action(answer: Answer) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from threading import RLock
 from time import monotonic_ns
-from typing import Final
+from typing import Final, TypeAlias
 
 from accel._kernel import notify
 from accel.abi import Abi
@@ -28,6 +28,7 @@ from accel.mechanisms.family import began_at
 from accel.mechanisms.listener import Listener
 from accel.mechanisms.loop_choice import Compiled, LoopChoice
 from accel.mechanisms.notified_memory import NotifiedMemory
+from accel.mechanisms.notified_stop import notified_stop
 from accel.mechanisms.notify_tables import (
     BEAT,
     ENDED,
@@ -45,6 +46,8 @@ __all__ = ["Supervisor"]
 #: How many notifications the loop answers before Python looks whether a faster loop is there.
 _PER_BEAT: Final = 256
 _SYS_EXIT_GROUP: Final = 231
+#: The ABI of a call, the number of its rule, and who counts it.
+_Known: TypeAlias = tuple[Abi, int, CallCounter]
 _compiled: Final = Compiled(loop_cache.NOTIFY_LOOP, "next_notification")
 
 
@@ -81,8 +84,8 @@ class Supervisor:
         self.processes: dict[int, int] = {}
         self._records = records
         self._tracees: dict[int, Tracee] = {}
-        #: Of calls that have come, the rule, where their number alone tells it, and the counter.
-        self._known: dict[tuple[Abi, int], tuple[int, CallCounter]] = {}
+        #: By number and architecture, calls that have come of which those tell the rule.
+        self._known: dict[tuple[int, ...], _Known] = {}
         #: Whether somebody looks at calls.
         self._is_watched = policy.calls_observed or records is not None
         self._counters: dict[tuple[Abi, int], CallCounter] = {}
@@ -115,7 +118,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """Kill the process of the notification that came last: it waits for an answer."""
-        notification, tid, *_rest = self.tables.notification
+        notification, tid, *_rest = self.tables.notification()
         if tid and notify.is_valid(self._listener, notification):
             with contextlib.suppress(OSError):
                 os.kill(self._tracee_of(tid).pid, signal.SIGKILL)
@@ -123,33 +126,36 @@ class Supervisor:
     # ------------------------------------------------------------------------- one notification
 
     def _notified(self) -> None:
-        words = self.tables.notification
-        notification, tid, _flags, number, arch, ip = words[:6]
-        tracee = self._tracee_of(tid)
+        words = self.tables.notification()
+        known = self._known.get(words[3:5])
+        tracee = self._tracee_of(words[1])
         if self.is_ending:
             self.kill()
             return
-        abi = Abi.of(arch, number)
-        arguments = words[6:]
-        if abi is Abi.I386:
-            arguments = tuple([word & 0xFFFF_FFFF for word in arguments])
-        elif abi is not Abi.X86_64:
-            what = f"it made call {number:#x} of unknown ABI {arch:#x}"
-            self._blind_spot(tid, tracee.pid, what)
+        abi = known[0] if known is not None else self._abi_of(words, tracee)
+        if abi is None:
             self.tables.let_run()
             return
-        if number == _SYS_EXIT_GROUP and self._has_given_up():
-            self.tables.let_run()  # The child's own, as it could not execute the command.
-            return
-        call = Call(tid, tracee.pid, abi, number, arguments, ip)  # type: ignore[arg-type]  # six
-        memory = NotifiedMemory(tracee, self._listener, notification)
+        stop = notified_stop(words, abi, tracee, self._listener)
+        self._turn.acquire()  # ``with`` takes twice as long.
         try:
-            with self._turn:
-                self._answer(SyscallEntryStop(call, memory, monotonic_ns()), notification)
+            self._answer(stop, known)
         except TraceeDied:
             pass  # It was killed while it waited: no answer reaches it.
         finally:
+            self._turn.release()
             tracee.stop_number += 1
+
+    def _abi_of(self, words: tuple[int, ...], tracee: Tracee) -> Abi | None:
+        """Tell the ABI of a call that is new here; None if it is not for anybody to look at."""
+        number, arch = words[3:5]
+        abi = Abi.of(arch, number)
+        if abi in (Abi.X86_64, Abi.I386):
+            # The child's own, as it could not execute the command?
+            return None if number == _SYS_EXIT_GROUP and self._has_given_up() else abi
+        what = f"it made call {number:#x} of unknown ABI {arch:#x}"
+        self._blind_spot(words[1], tracee.pid, what)
+        return None
 
     def _tracee_of(self, tid: int) -> Tracee:
         """Find the thread that notifies."""
@@ -161,21 +167,20 @@ class Supervisor:
             self.processes[pid] = began_at(pid)
         return tracee
 
-    def _answer(self, stop: SyscallEntryStop, notification: int) -> None:
-        call = stop.call
+    def _answer(self, stop: SyscallEntryStop, known: _Known | None) -> None:
         if self._before is not None:
-            self._before(call)
-        known = self._known.get((call.abi, call.number)) or self._look_up(stop)
+            self._before(stop.call)
+        known = known or self._look_up(stop)
         if known is None:
-            self._nobodys(call)
+            self._nobodys(stop.call)
             return
-        rule, counter = known
+        _abi, rule, counter = known
         counter.calls += 1
         counter.notifications += 1
         decision, handlers = self._policy.decide(rule, stop)
         counter.handler_calls += handlers
         if decision.exit or decision.signal or decision.entry_delay_ns:
-            raise _impossible(decision, call)
+            raise _impossible(decision, stop.call)
         is_told = self._is_watched and decision.start
         pending = self._begun(stop, decision, rule) if is_told else None
         if decision.call:
@@ -183,10 +188,11 @@ class Supervisor:
             return
         result, is_answered = decision.value or 0, False
         if decision.injected is not None:
-            result, is_answered = self._inject(decision.injected, notification)
+            result, is_answered = self._inject(decision.injected)
         if not is_answered:
             self.tables.skip(result)
-        counter.returned(result, 0)
+        if result < 0:
+            counter.returned(result, 0)
         if pending is not None:
             self._returned(pending, stop.memory, result)
 
@@ -200,7 +206,7 @@ class Supervisor:
             self._records.enter(pending, memory.check)
         return pending
 
-    def _look_up(self, stop: SyscallEntryStop) -> tuple[int, CallCounter] | None:
+    def _look_up(self, stop: SyscallEntryStop) -> _Known | None:
         """Find the rule of a call, and its counter; keep what its number alone tells."""
         call = stop.call
         key = (call.abi, call.number)
@@ -210,9 +216,9 @@ class Supervisor:
             rule = self._policy.settle(rule, stop)
         if rule is None:
             return None
-        found = rule, self._counters.setdefault(key, CallCounter())
-        if sole is not None:
-            self._known[key] = found
+        found = call.abi, rule, self._counters.setdefault(key, CallCounter())
+        if sole is not None and call.number != _SYS_EXIT_GROUP:
+            self._known[call.number, call.abi.audit_arch] = found
         return found
 
     def _nobodys(self, call: Call) -> None:
@@ -231,7 +237,7 @@ class Supervisor:
             SyscallExitStop(pending.call, result, memory, pending.entered_ns, now, injected=True)
         )
 
-    def _inject(self, injected: Injected, notification: int) -> tuple[int, bool]:
+    def _inject(self, injected: Injected) -> tuple[int, bool]:
         """Copy a descriptor into the process; return what the call returns, and whether it has.
 
         One ioctl does both, if nobody looks at the call: who does looks before it returns.
@@ -242,7 +248,7 @@ class Supervisor:
         add = partial(
             notify.add_descriptor,
             self._listener,
-            notification,
+            self.tables.notification()[0],
             descriptor,
             cloexec=injected.cloexec,
         )

@@ -353,7 +353,9 @@ def test_the_layout_of_notifications_is_written_down_twice_and_equal(
 
 
 def notify(tables: NotifyTables, made: Call) -> None:
-    """Lay out a notification of this process as the kernel does."""
+    """Lay out a notification of this process as the kernel does, and a response as the loop."""
+    response = tables.control.view[nt.ANSWER : nt.ANSWER + 3]
+    response[0], response[1], response[2] = 4711, 0, 0
     words = tables.control.view[nt.INFO : nt.INFO + 10]
     words[0], words[1], words[3] = 4711, os.getpid(), 0x401000
     which = made.number | made.abi.audit_arch << 32

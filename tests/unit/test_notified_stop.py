@@ -1,0 +1,60 @@
+"""The stop of a notification is a SyscallEntryStop in all that a handler can see of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from accel import Abi, Call, SyscallEntryStop
+from accel.mechanisms.notified_stop import notified_stop
+from accel.tracee import Tracee
+
+ARGUMENTS = (3, 0x7000_0000_0008, 0xFFFF_FFFF_FFFF_FFFF, 4, 5, 6)
+
+
+def stop_of(abi: Abi, number: int, tracee: Tracee | None = None) -> SyscallEntryStop:
+    """Make one as of a notification with id 99, of thread 7 in process 5, at 0x401000."""
+    words = (99, 7, 0, number, abi.audit_arch, 0x401000, *ARGUMENTS)
+    return notified_stop(words, abi, tracee or Tracee(7, 5), -1)
+
+
+def test_it_tells_of_the_call_what_the_kernel_did() -> None:
+    """With the registers of its ABI: the high halves of an i386 call's are nobody's."""
+    low = tuple(value & 0xFFFF_FFFF for value in ARGUMENTS)
+    for abi, number, seen in ((Abi.X86_64, 1, ARGUMENTS), (Abi.I386, 4, low)):
+        stop = stop_of(abi, number)
+        assert stop.call == Call(7, 5, abi, number, seen, 0x401000)  # type: ignore[arg-type]
+        assert stop.call is stop.call
+        assert (stop.tid, stop.pid, stop.abi, stop.number, stop.name) == (
+            7,
+            5,
+            abi,
+            number,
+            "write",
+        )
+        assert (tuple(stop.args), stop.args.fd, stop.args.count) == (seen, 3, stop.args[2])
+
+
+def test_it_is_a_value() -> None:
+    """As every stop: it can be told from others, matched, printed, and not changed."""
+    stop = stop_of(Abi.X86_64, 1)
+    match stop:
+        case SyscallEntryStop(call=Call(number=number)):
+            assert number == 1
+        case _:
+            raise AssertionError(stop)
+    assert "number=1" in repr(stop)
+    assert stop in {stop}
+    assert stop != stop_of(Abi.X86_64, 1)  # made later
+    with pytest.raises(AttributeError, match="does not change"):
+        stop.time_ns = 0  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="no attribute"):
+        stop.retval  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_its_memory_is_that_of_the_stop_even_if_it_is_first_asked_for_later() -> None:
+    """What another stop of the thread shows is not what this one did."""
+    tracee = Tracee(7, 5)
+    stop = stop_of(Abi.X86_64, 1, tracee)
+    tracee.stop_number += 1
+    with pytest.raises(RuntimeError, match="the stop is over"):
+        stop.read(0x1000, 1)
