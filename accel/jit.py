@@ -16,6 +16,9 @@ first, and that Python reads as ``hide.state``. The function returns RESUME, SKI
 value: what a skipped call returns. At an exit (``on_exit``) it returns KEEP or REPLACE and the new
 result. A decision alone stands for a value of 0.
 
+With several supervisors it runs in all of them at once, on one ``state``: two that add to the same
+word may lose one.
+
 Another thread of the tracee can change memory between ``starts_with`` and the kernel's own read:
 judging it and then letting the call run is a race; skipping the call is none.
 

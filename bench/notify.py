@@ -1,9 +1,6 @@
 """What a user notification costs, by who answers it; nothing is placed, on either side.
 
 The program makes getppid over and over; every call notifies, and is skipped or let run.
-``notify-threads`` has four threads that compute between their calls, and one supervisor or two: a
-second one pays where two CPUs are busy with the program's own work, so that its calls come from
-both; where they do nothing but call, the kernel wakes each other's side on the same CPU anyway.
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ from accel import Decision, Tracer
 from bench.circumstances import ByLoop
 from bench.measure import Comparison, Contestant, Limit, Settings, compare
 from bench.peers import peers
-from bench.subjects import Library, Subject, Task, Wrapper
+from bench.subjects import Library, Subject, Wrapper
 from bench.workloads import compiled, repeated
 
 __all__ = ["run"]
@@ -31,18 +28,10 @@ _SANDLOCK: Final = "sandlock, Python handler"
 _WITHIN: Final = Limit(1.10, _C)
 _HANDLER_WITHIN: Final = Limit(2.5, _C)
 _AGAINST_SANDLOCK: Final = Limit(1 / 10, _SANDLOCK)
-#: Of wall time a call, so 1.5 times as many calls a second.
-_TWO_WITHIN: Final = 1 / 1.5
-_THREADS: Final = 4
-#: What a thread computes before each call.
-_WORK_MICROSECONDS: Final = 50
-_REPORT: Final = "nanoseconds"
 
 
 def run(name: str, settings: Settings) -> Comparison:
     """Compare supervisors; raise Missing without a C compiler."""
-    if name == "notify-threads":
-        return _threads(name, settings)
     answer = name.removeprefix("notify-")
     with compiled("one_call") as program, compiled("notify_supervisor", "-pthread") as supervisor:
         many = repeated(program, _CALL, 100_000 if settings.quick else 1_000_000)
@@ -70,37 +59,9 @@ def _subjects(supervisor: str, answer: str) -> Iterator[tuple[Subject, Limit | N
     yield ByLoop("compiled loop at seccomp-stops", "numba", Library("", constant, mask=_CALL)), None
 
 
-def _library(configure: Configure, supervisors: int = 1) -> Library:
+def _library(configure: Configure) -> Library:
     # What nobody observes, and is let run, would not come at all.
-    return Library("", configure, "auto", _CALL, "user-notify", supervisors)
-
-
-def _threads(name: str, settings: Settings) -> Comparison:
-    with (
-        compiled("notify_threads", "-pthread") as program,
-        compiled("notify_supervisor", "-pthread") as supervisor,
-    ):
-        calls = 200 if settings.quick else 20_000
-        argv = (program, str(_THREADS), str(calls), str(_WORK_MICROSECONDS), _REPORT)
-        task = Task(argv, report=_REPORT, calls=_THREADS * calls)
-        skip = _constant("skip")
-        one, two = (
-            Wrapper(f"{_C}, {count} threads", (supervisor, "skip", _NUMBER, str(count)))
-            for count in (1, 2)
-        )
-        loops = [
-            ByLoop(f"compiled loop, {count} threads", "numba", _library(skip, count))
-            for count in (1, 2)
-        ]
-        limit = None if settings.quick else Limit(_TWO_WITHIN, loops[0].name)
-        contestants = [
-            Contestant(Wrapper("native"), task),
-            Contestant(one, task),
-            Contestant(two, task, limit and Limit(_TWO_WITHIN, one.name)),
-            Contestant(loops[0], task),
-            Contestant(loops[1], task, limit),
-        ]
-        return compare(name, contestants, settings, "ns")
+    return Library("", configure, "auto", _CALL, "user-notify")
 
 
 def _constant(answer: str) -> Configure:

@@ -36,7 +36,7 @@ GROUPS: Final = {
     "notify": {
         "notify-skip": "bench.notify",
         "notify-continue": "bench.notify",
-        "notify-threads": "bench.notify",
+        "notify-threads": "bench.notify_threads",
     },
     "combinations": {
         "combinations-getppid": "bench.combinations",

@@ -1,8 +1,9 @@
 /* What a supervisor written in C pays: notify_supervisor MODE NUMBER THREADS COMMAND...
  *
  * COMMAND runs under a filter that lets the x86_64 call NUMBER notify; the threads answer it and
- * nothing else: seccomp_unotify(2). MODE is skip (it returns a constant) or continue (it runs). The
- * threads do what makes this fast: SYNC_WAKE_UP and, if there are several, each on a CPU of its own.
+ * nothing else: seccomp_unotify(2). MODE is skip (it returns a constant), continue (it runs), or how
+ * many turns answer_to takes with its first argument (it returns that). The threads do what makes
+ * this fast: SYNC_WAKE_UP and, if there are several, each on a CPU of its own.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,6 +24,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "answer.h"
+
 #define SKIPPED_RESULT 4242
 /* <linux/seccomp.h>, where libc's headers are older than the kernel. */
 #define WAIT_KILLABLE_RECV (1UL << 5)
@@ -32,6 +35,7 @@
 enum { MOST = 64 };
 
 static int listener, skips;
+static long turns;
 
 static void check(long result, const char *what)
 {
@@ -88,7 +92,9 @@ static void *supervise(void *cpu)
 		}
 		memset(&response, 0, sizeof(response));
 		response.id = request.id;
-		if (skips)
+		if (turns)
+			response.val = answer_to(request.data.args[0], turns);
+		else if (skips)
 			response.val = SKIPPED_RESULT;
 		else
 			response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
@@ -107,6 +113,7 @@ int main(int argc, char **argv)
 	if (count < 1 || count > MOST)
 		return 2;
 	skips = !strcmp(argv[1], "skip");
+	turns = atol(argv[1]);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	check(shared == MAP_FAILED ? -1 : 0, "mmap");
 	*shared = -1;

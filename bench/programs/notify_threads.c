@@ -1,76 +1,61 @@
-/* Let threads call getppid with some work in between: notify_threads THREADS CALLS WORK FILE
+/* Let threads call getppid, and check what it returns: notify_threads THREADS CALLS TURNS FILE
  *
- * WORK is what a thread computes before each call, in microseconds of an idle CPU. FILE gets the
- * nanoseconds of wall time that a call took on average, all threads together.
+ * The argument of a call is a question, one of QUESTIONS. With TURNS the call must return
+ * answer_to(question, TURNS), which is computed beforehand; with TURNS 0 always the same. How many
+ * calls did not is printed. FILE gets the nanoseconds of wall time that a call took on average, all
+ * threads together.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { MOST = 64, TRIAL = 10000000 };
+#include "answer.h"
+#include "timing.h"
+
+enum { MOST = 64 };
 
 static pthread_barrier_t started;
-static long calls, turns;
+static long calls, expected[QUESTIONS];
 
-static double now(clockid_t clock)
+static void *work(void *wrong)
 {
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static void compute(long count)
-{
-	for (volatile long i = 0; i < count; i++)
-		;
-}
-
-static void *work(void *differing)
-{
-	long first = syscall(SYS_getppid);
-
 	pthread_barrier_wait(&started);
 	for (long i = 0; i < calls; i++) {
-		compute(turns);
-		*(long *)differing += syscall(SYS_getppid) != first;
+		long question = i % QUESTIONS;
+
+		*(long *)wrong += syscall(SYS_getppid, question) != expected[question];
 	}
 	return NULL;
 }
 
 int main(int argc, char **argv)
 {
-	static long differing[MOST];
+	static long wrong[MOST];
 	pthread_t threads[MOST];
 	int count = argc == 5 ? atoi(argv[1]) : 0;
+	long turns, sum = 0;
 	double start;
-	long sum = 0;
-	FILE *file;
 
 	if (count < 1 || count > MOST || atol(argv[2]) < 1)
 		return 2;
 	calls = atol(argv[2]);
-	start = now(CLOCK_THREAD_CPUTIME_ID);
-	compute(TRIAL);
-	turns = atof(argv[3]) * 1000 * TRIAL / (now(CLOCK_THREAD_CPUTIME_ID) - start);
+	turns = atol(argv[3]);
+	for (int i = 0; i < QUESTIONS; i++)
+		expected[i] = turns ? answer_to(i, turns) : syscall(SYS_getppid, i);
 	pthread_barrier_init(&started, NULL, count + 1);
 	for (int i = 0; i < count; i++)
-		if (pthread_create(&threads[i], NULL, work, &differing[i]) != 0)
+		if (pthread_create(&threads[i], NULL, work, &wrong[i]) != 0)
 			return 1;
 	pthread_barrier_wait(&started);
-	start = now(CLOCK_MONOTONIC);
+	start = now();
 	for (int i = 0; i < count; i++) {
 		pthread_join(threads[i], NULL);
-		sum += differing[i];
+		sum += wrong[i];
 	}
-	start = now(CLOCK_MONOTONIC) - start;
-	file = fopen(argv[4], "w");
-	if (!file || fprintf(file, "%.3f\n", start / calls / count) < 0 || fclose(file))
+	start = now() - start;
+	if (report(argv[4], start / calls / count, count * calls, 0))
 		return 1;
-	printf("%ld\n", sum);
+	printf("%ld wrong\n", sum);
 	return 0;
 }

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from accel import Decision, Tracer
 from bench.audit import AuditUnavailable, KernelStopCount
+from bench.workloads import compiled
 from tests.integration.conftest import WholeBench
 from tests.support import require, require_program
 
@@ -138,3 +140,14 @@ def test_an_unselected_call_costs_at_most_a_tenth_more(
             return
         texts.append(text)
     pytest.fail("\n".join(texts))
+
+
+@pytest.mark.parametrize(("turns", "wrong"), [(0, 0), (1, 4 * 64)])
+def test_notify_threads_counts_wrong_answers(turns: int, wrong: int, tmp_path: Path) -> None:
+    """A constant is right where nothing is to be computed."""
+    require_program("cc")
+    with compiled("notify_threads", "-pthread") as program:
+        command = (program, "4", "64", str(turns), str(tmp_path / "report"))
+        tracer = Tracer(command, mechanism="user-notify", capture_output=True)
+        tracer.decide("getppid", Decision.skip(4242))
+        assert tracer.run(timeout=60).stdout == b"%d wrong\n" % wrong

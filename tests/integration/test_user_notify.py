@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,6 +168,41 @@ def test_several_supervisors_answer_the_threads_of_one_program() -> None:
     tracer.decide("getuid", Decision.skip(77))
     assert tracer.run(timeout=60).stdout == b"0 wrong\n"
     assert tracer.statistics().calls["getppid"].notifications == 4 * 2000 + 4
+
+
+def test_each_of_two_supervisors_has_a_cpu_of_its_own() -> None:
+    """Both answer a program whose threads call at once, and neither waits for the other's CPU."""
+    own = os.sched_getaffinity(0)
+    require(len(own) > 1, "a second CPU is needed")
+    tracer = supervised([compiled("threads"), "4", "2000"], supervisors=2)
+    seen: dict[int, set[int]] = {}
+
+    @tracer.on_entry("getppid")
+    def look(_stop: SyscallEntryStop) -> None:
+        seen[threading.get_native_id()] = os.sched_getaffinity(0)
+
+    tracer.run(timeout=60)
+    first, second = seen.values()
+    assert len(first) == len(second) == 1
+    assert first != second
+    assert first | second <= own
+
+
+def test_two_supervisors_ask_a_jit_handler_at_once() -> None:
+    """The program checks what each call returns; Python learns the process of each thread."""
+    require(importlib.util.find_spec("numba"), "numba is not installed")
+    from accel import jit  # noqa: PLC0415 - it imports numba
+
+    tracer = supervised([compiled("threads"), "4", "2000"], supervisors=2)
+
+    @tracer.on_entry("getppid", jit=True)
+    def answer(call: jit.JitCall, _state: object) -> tuple[int, int]:
+        return jit.SKIP, call.pid
+
+    assert tracer.run(timeout=60).stdout == b"0 wrong\n"
+    statistics = tracer.statistics()
+    assert statistics.notifications == 4 * 2000 + 4
+    assert statistics.handler_calls <= 4 * 2
 
 
 # ------------------------------------------------------------------------------- descriptors
