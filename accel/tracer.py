@@ -1,6 +1,6 @@
 """Trace one command, or one running process: the public face of the library.
 
-What runs is loaded when it first runs: it is a third of what accel is, and an import is not a run.
+What runs is loaded with the first Tracer: it is a third of what accel is, and an import is no run.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, cast, overload
 
@@ -105,6 +106,8 @@ class Tracer:
             raise TypeError("argv is a list of arguments, as ['ls', '/etc'], not one string")
         if bool(argv) == (pid is not None):
             raise SetupError("nothing to trace" if not argv else "argv and pid exclude each other")
+        from accel.assembly import Assembly, Wishes  # noqa: PLC0415 - see the module
+
         if capture_output:
             if stdout is not None or stderr is not None:
                 raise ValueError("capture_output excludes stdout and stderr")
@@ -127,8 +130,8 @@ class Tracer:
             placement = "none"
         if supervisors < 1:
             raise SetupError(f"{supervisors} supervisors", hint="one at least answers")
-        self._placement: PlacementName = placement
-        self._supervisors = supervisors
+        wishes = Wishes(placement, supervisors, pid, self._launched_command)
+        self._assemble = partial(Assembly, wishes=wishes)
         self._book = RuleBook(
             self.mask,
             to_hide if pid is None and mechanism in _FILTERS else None,
@@ -317,12 +320,9 @@ class Tracer:
 
     def start(self) -> Self:
         """Start the command and return once it has executed; raise SetupError if it cannot."""
-        from accel.assembly import Assembly, Wishes  # noqa: PLC0415 - see the module
-
         self._not_started()
-        wishes = Wishes(self._placement, self._supervisors, self._pid, self._launched_command)
         try:
-            self._run = Assembly(self._book, wishes)
+            self._run = self._assemble(self._book)
         except BaseException:
             self._book.close()
             raise

@@ -571,7 +571,7 @@ import bpf
 from accel import Decision, Tracer, result
 from accel._kernel import tracefs
 # Imported when they are wanted, which nobody may where Python is root's own.
-import accel.mechanisms.exit_stops, accel.mechanisms.perf_exit_events
+import accel.assembly, accel.mechanisms.exit_stops, accel.mechanisms.perf_exit_events
 names = ("raw_syscalls/sys_exit", "syscalls/sys_exit_lseek", "syscalls/sys_exit_newuname")
 ids = {name: tracefs.tracepoint_id(name) for name in names}
 def tracepoint_id(name):
