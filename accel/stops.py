@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 _PATH_MAX = 4096
+#: Most strings are shorter: to read, and throw away, the rest of a page takes as long again.
+_FIRST_READ = 256
 _ERESTART = range(-516, -511)
 
 
@@ -266,11 +268,13 @@ Stop: TypeAlias = (
 
 
 def read_string(memory: Memory, address: int, limit: int) -> bytes:
-    """Read up to the NUL, the limit or the end of the mapping; a page at a time, as it is cheap."""
+    """Read up to the NUL, the limit or the end of the mapping: a little first, then by page."""
     found = b""
+    size = _FIRST_READ
     while len(found) < limit:
-        to_page_end = _PATH_MAX - (address + len(found)) % _PATH_MAX
-        part = memory.read(address + len(found), min(limit - len(found), to_page_end))
+        at = address + len(found)
+        part = memory.read(at, min(limit - len(found), size, _PATH_MAX - at % _PATH_MAX))
+        size = _PATH_MAX
         text, nul, _rest = part.partition(b"\0")
         found += text
         if nul or not part:

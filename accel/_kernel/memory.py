@@ -22,6 +22,15 @@ class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
+class _Pair(ctypes.Structure):
+    """One iovec here, and one there: what most transfers are, made in a third of the time."""
+
+    _fields_ = (
+        ("base", ctypes.c_void_p), ("length", ctypes.c_size_t),
+        ("remote", ctypes.c_void_p), ("remote_length", ctypes.c_size_t),
+    )  # fmt: skip
+
+
 def _pages(address: int, size: int) -> ctypes.Array[_Iovec]:
     """Split a range at page ends: a transfer that faults stops between two elements, not inside."""
     vectors: list[_Iovec] = []
@@ -35,11 +44,17 @@ def _pages(address: int, size: int) -> ctypes.Array[_Iovec]:
 
 def _transfer(number: int, tid: int, buffer: ctypes.Array[ctypes.c_char], address: int) -> int:
     """Move up to ``len(buffer)`` bytes; return how many were; 0 at an unmapped address."""
-    remote = _pages(address, len(buffer))
-    local = _Iovec(ctypes.addressof(buffer), len(buffer))
-    moved: int = raw_syscall(
-        number, tid, ctypes.addressof(local), 1, ctypes.addressof(remote), len(remote), 0
-    )
+    size = len(buffer)
+    here = ctypes.addressof(buffer)
+    if address % PAGE_SIZE + size <= PAGE_SIZE:
+        pair = _Pair(here, size, address, size)
+        at = ctypes.addressof(pair)
+        moved: int = raw_syscall(number, tid, at, 1, at + ctypes.sizeof(_Iovec), 1, 0)
+    else:
+        local, remote = _Iovec(here, size), _pages(address, size)
+        moved = raw_syscall(
+            number, tid, ctypes.addressof(local), 1, ctypes.addressof(remote), len(remote), 0
+        )
     if moved == -1:
         if ctypes.get_errno() == errno.EFAULT:
             return 0
