@@ -199,10 +199,8 @@ def store(table: CostTable) -> bool:
 
 def file_name() -> str:
     """Name the file of this host's table."""
-    import _imp  # noqa: PLC0415 - the hash of pycs; hashlib takes 2 ms to import
-
     key = "\n".join((str(_SCHEMA), *_host())).encode()
-    return f"costs-{_imp.source_hash(0, key).hex()}.json"
+    return user_cache.named("costs", after=key) + ".json"
 
 
 def _host() -> tuple[str, str]:

@@ -44,10 +44,8 @@ def store(code: bytes, module: str = LOOP) -> bool:
 
 
 def _name(module: str) -> str:
-    import _imp  # noqa: PLC0415 - the hash of pycs; hashlib takes 2 ms to import
-
     sources = [_source(name) for name in (*_PARTS, module)]
-    name = f"{module.rpartition('._')[2]}-{_imp.source_hash(0, b''.join(sources)).hex()}"
+    name = user_cache.named(module.rpartition("._")[2], after=b"".join(sources))
     return name if all(sources) else ""
 
 

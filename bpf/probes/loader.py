@@ -16,7 +16,6 @@ from typing import Final
 from bpf.errors import ProbesUnavailable
 from bpf.probes import bpf_call, object_cache
 from bpf.probes.closing import Closing
-from bpf.probes.compiler import compile_object
 from bpf.probes.object import MapShape, Object
 from bpf.probes.privilege import check_privilege
 
@@ -42,7 +41,9 @@ def load(text: str) -> LoadedProgram:
     if kept is not None:
         with contextlib.suppress(OSError):
             return LoadedProgram(kept)
-    compiled = compile_object(text)
+    from bpf.probes import compiler  # noqa: PLC0415 - once on a host
+
+    compiled = compiler.compile_object(text)
     object_cache.keep(text, compiled)
     try:
         return LoadedProgram(compiled)

@@ -7,7 +7,6 @@ for. The kernel verifies what is loaded from there as it does anything else.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from typing import Final
@@ -55,5 +54,5 @@ def _forget_oldest(directory: str) -> None:
 
 def _name(text: str) -> str:
     host = os.uname()
-    named = f"{host.release}\0{host.version}\0{os.environ.get('BCC_KERNEL_SOURCE', '')}\0{text}"
-    return f"probe-{hashlib.sha256(named.encode()).hexdigest()[:32]}"
+    key = f"{host.release}\0{host.version}\0{os.environ.get('BCC_KERNEL_SOURCE', '')}\0{text}"
+    return user_cache.named("probe", after=key.encode())

@@ -24,8 +24,7 @@ from accel._kernel.ptrace import Registers
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
 from bpf import Arch, Condition, ProbesUnavailable
 from bpf.exit_selection import ExitSample, ExitSelection, ResultCondition
-from bpf.probes import ExitSignals, loader
-from bpf.probes.compiler import compile_object
+from bpf.probes import ExitSignals, compiler
 from bpf.probes.object import Object
 from tests.support import compiled, require, require_program
 
@@ -438,13 +437,14 @@ def test_a_program_is_compiled_once_on_a_host(
     """Whoever comes later needs neither bcc nor headers; one that was spoilt is made again."""
     signals(selecting(GETPPID)).close()
     compiled_texts: list[str] = []
+    compile_object = compiler.compile_object
 
     def count(text: str) -> Object:
         compiled_texts.append(text)
         return compile_object(text)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(loader, "compile_object", count)
+    monkeypatch.setattr(compiler, "compile_object", count)
     for _ in range(2):
         with signals(selecting(GETPPID)) as sent:
             assert len(run(sent, [Call(GETPPID)] * 3).stops) == 3
