@@ -12,7 +12,7 @@
   python -m bench tracees                by the number of processes, and of threads
   python -m bench handlers               by who answers, from the filter to decoded text
   python -m bench all                    everything but loop, kept as bench/results/HOST.json with a
-                                         report and figures: some 20 minutes
+                                         report and figures: 20 to 40 minutes
   python -m bench report                 the report anew; --figure NAME FILE draws one figure
   python -m bench --quick --json FILE    a trial, with all its figures in FILE
 
