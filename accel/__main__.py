@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import sys
 from typing import NoReturn
@@ -26,9 +25,11 @@ def main() -> NoReturn:
         status = leaving.code
     # Of what the interpreter does at its end this is all that others can rely on.
     atexit._run_exitfuncs()  # noqa: SLF001 - atexit has no other way to call them
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # A shell's >&- closes one.
             stream.flush()
+    except (OSError, ValueError):
+        sys.exit(status)  # Then the interpreter says what was lost, and has a status for it.
     os._exit(status)
 
 

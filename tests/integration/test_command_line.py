@@ -190,6 +190,18 @@ def test_what_was_registered_for_the_end_is_done_though_accel_leaves_at_once() -
     assert (done.returncode, done.stdout) == (0, "the end\n")
 
 
+def test_what_standard_output_cannot_take_is_said() -> None:
+    """As Python says it at its end: a full disk is no success."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "accel", "trace", "--help"],
+            check=False, env=buffered, stdout=full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.returncode == 120
+    assert "No space left on device" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGINT])
 def test_a_death_by_signal_is_accels_too(number: signal.Signals) -> None:
     """So that a shell or make sees what happened."""
