@@ -18,6 +18,7 @@ from pathlib import Path
 from accel.abi import Abi
 from accel.class_rules import RULES
 from accel.decoding import capture_rules
+from accel.records import MAX_STRINGS
 from accel.roles import Role, signature
 
 ROOT = Path(__file__).parents[1] / "accel"
@@ -44,9 +45,6 @@ from __future__ import annotations
 
 __all__ = ["I386", "STRINGS"]
 '''
-
-#: So many strings of one call are captured: accel.records.
-MAX_STRINGS = 3
 
 CAPTURES = '''"""The strings that the line of a call takes: {name: positions}; None if other memory.
 

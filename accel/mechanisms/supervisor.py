@@ -54,8 +54,8 @@ _compiled: Final = Compiled(loop_cache.NOTIFY_LOOP, "next_notification")
 class Supervisor:
     """Answers until nobody is left under the filter, or somebody has failed.
 
-    ``turn`` is held while policy and observers are at work; ``before`` is called with each call
-    that Python answers.
+    ``turn`` is held while policy and observers are at work; ``before`` is called with the stop of
+    each call that Python answers.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Supervisor:
         observe: Observer,
         turn: RLock,
         *,
-        before: Callable[[Call], None] | None = None,
+        before: Callable[[SyscallEntryStop], None] | None = None,
         records: CallRecords | None = None,
     ) -> None:
         answers: Mapping[tuple[Abi, int], Answer] = policy.notify_answers()
@@ -169,7 +169,7 @@ class Supervisor:
 
     def _answer(self, stop: SyscallEntryStop, known: _Known | None) -> None:
         if self._before is not None:
-            self._before(stop.call)
+            self._before(stop)
         known = known or self._look_up(stop)
         if known is None:
             self._nobodys(stop.call)

@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable
 
 from accel.abi import Abi
-from accel.call import Call
 from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.listener import Listener
 from accel.mechanisms.supervisor import Supervisor
 from accel.results import CallCounter
+from accel.stops import SyscallEntryStop
 
 __all__ = ["Supervisors"]
 
@@ -32,7 +32,7 @@ class Supervisors:
         observe: Observer,
         fail: Callable[[BaseException], None],
         *,
-        before: Callable[[Call], None] | None = None,
+        before: Callable[[SyscallEntryStop], None] | None = None,
         count: int = 1,
         records: CallRecords | None = None,
     ) -> None:

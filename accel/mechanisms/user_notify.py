@@ -21,14 +21,13 @@ from typing import TYPE_CHECKING, Final
 
 from accel._kernel.wait import wait_for
 from accel.abi import Abi
-from accel.call import Call
 from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.family import began_at, kill_family
 from accel.mechanisms.listener import Listener
 from accel.mechanisms.placement import Placement, PlacementName
 from accel.mechanisms.supervisors import Supervisors
-from accel.stops import EventStop, Exited, Killed, Stop
+from accel.stops import EventStop, Exited, Killed, Stop, SyscallEntryStop
 
 if TYPE_CHECKING:
     from accel.mechanisms.recorder import Recorder
@@ -99,13 +98,14 @@ class UserNotify:
         with self.supervisors.turn:
             self._tell_of_execution()
 
-    def _before(self, call: Call) -> None:
+    def _before(self, stop: SyscallEntryStop) -> None:
         """Tell that the command has executed before anything is told of its calls.
 
         The launching child's own execve(2) is the first of that process.
         """
         if self._has_executed:
             return
+        call = stop.call
         if not self._is_executing and call.number == _EXECVE and call.pid == self._root:
             self._is_executing = True
         else:
