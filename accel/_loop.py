@@ -78,9 +78,9 @@ _REGS_ABI_32, _REGS_ABI_64 = 1, 2
 _BX, _CX, _DX, _SI, _DI, _BP, _SAMPLE_SP, _SAMPLE_IP, _R8, _R9, _R10 = range(11)
 
 # The layout of the tables: a copy, as the bytes in the cache would miss a change of the original.
-_BEAT_DUE, _CHANGED, _RING_FULL = 0, 1, 2
+_BEAT_DUE, _CHANGED, _RING_FULL, _ASKED = 0, 1, 2, 16
 _TO_PYTHON, _READY, _PENDING = 0, 1, 2
-_RESUME, _SKIP, _INSPECT, _SKIP_INSPECT, _JUDGE = 1, 2, 3, 4, 5
+_RESUME, _SKIP, _INSPECT, _SKIP_INSPECT, _JUDGE, _ASK = 1, 2, 3, 4, 5, 6
 #: What a function of the user's may return at most.
 _LAST_ACTION: Final = _INSPECT
 _MAX_NUMBER: Final = 1024
@@ -90,7 +90,7 @@ _QUEUE_LENGTH: Final = 4096
 _ACTION, _VALUE, _RECORDED, _RULE, _ANSWER_WORDS = 0, 1, 2, 3, 8
 _ENTRY, _ENTRY_STATE, _EXIT, _EXIT_STATE = 4, 5, 6, 7
 # Words of a call's counters.
-_CALLS, _STOPS, _ERRORS, _NANOSECONDS, _COUNTER_WORDS = 0, 1, 2, 3, 4
+_CALLS, _STOPS, _ERRORS, _NANOSECONDS, _HANDLER_CALLS, _COUNTER_WORDS = 0, 1, 2, 3, 4, 5
 # Words of a record: accel.records. In the table of tracees the last word is the tracee's state.
 _ENTERED_NS, _LEFT_NS, _NUMBER, _ARGUMENTS, _RESULT, _STRINGS, _FLAGS = 0, 1, 3, 4, 10, 11, 12
 _IP, _SP, _TRACEE_STATE, _RECORD_WORDS = 13, 14, 15, 16
@@ -110,7 +110,7 @@ _RING, _STRING_RING, _MEMORY = 26, 27, 28
 _EXIT_EVENT_STOPS, _EVENT_RINGS, _EXIT_RULES = 29, 30, 31
 _INFO, _REGISTERS, _STATUS, _TIME, _VECTORS, _NEW_VALUE, _SIGINFO = 32, 44, 72, 74, 76, 80, 84
 _EVENT_COOKIE: Final = 0x6163_6365_6C00_0001
-_ENDED_STOPS: Final = 101
+_ENDED_STOPS, _ASKS, _FOUND, _RUNNING = 101, 102, 81, -(1 << 62)
 #: RECORDING: besides whole calls, their beginnings.
 _BEGINNINGS: Final = 2
 
@@ -242,17 +242,34 @@ def _settle(control: int, tid: int, call: int, ret_data: int) -> int:
     return judge(control, tid, call, ret_data, control + 8 * (_INFO + 4))
 
 
+@njit(inline="always")
+def _count_stop(control: int, call: int, handlers: int) -> int:
+    """Count a seccomp-stop, and its call; return where the counters of that are."""
+    counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
+    add(counters, _CALLS, 1)
+    add(counters, _STOPS, 1)
+    add(counters, _HANDLER_CALLS, handlers)
+    add(control, _SECCOMP_STOPS, 1)
+    return counters
+
+
 @njit
 def enter(control: int, tid: int, now: int) -> int:
-    """Look up the answer to a seccomp-stop; count and record it, unless it is TO_PYTHON."""
+    """Look up the answer to a seccomp-stop; count and record it, unless it is TO_PYTHON.
+
+    ASKED + a rule: its handler is to be asked.
+    """
     info = control + 8 * _INFO
     number = _get(info, 3)
     call = _call_of(number, (_get(info, 0) >> 32) & 0xFFFFFFFF)
     verdict = _settle(control, tid, call, _get(info, 10) & 0xFFFF)
     answer = _answer_of(control, verdict)
     action = _get(answer, _ACTION)
-    if call < 0 or action == _TO_PYTHON:
+    if call < 0 or action == _TO_PYTHON or (action == _ASK and _get(control, _ASKS) == 0):
         return _TO_PYTHON
+    if action == _ASK:
+        _count_stop(control, call, 1)
+        return _ASKED + _get(answer, _RULE)
     record = _record_of(control, tid)
     _fill(record, info, number | (call >> 10) << 32 | _get(answer, _RULE) << 48, now)
     value = _get(answer, _VALUE)
@@ -267,10 +284,7 @@ def enter(control: int, tid: int, now: int) -> int:
         # It is emulated, and there is no exit-stop.
         action = _RESUME if action == _INSPECT else _SKIP
         is_pending = False
-    counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
-    add(counters, _CALLS, 1)
-    add(counters, _STOPS, 1)
-    add(control, _SECCOMP_STOPS, 1)
+    counters = _count_stop(control, call, 0)
     _set(record, _TRACEE_STATE, _PENDING + (verdict & 0xFFFF) if is_pending else _READY)
     is_recorded = _get(answer, _RECORDED) != 0
     if is_recorded:
@@ -330,13 +344,16 @@ def _set_result(control: int, tid: int, effect: int) -> None:
 
 @njit
 def _seccomp_stop(control: int, tid: int) -> int:
-    """Answer a seccomp-stop; 0 if it is Python's. A request fails when the tracee was killed."""
+    """Answer a seccomp-stop; 0 if it is Python's, ASKED + a rule if its handler is to be asked.
+
+    A request fails when the tracee was killed.
+    """
     info = control + 8 * _INFO
     answer = _answer_of(control, _get(info, 10) & 0xFFFF)
-    timed = _get(answer, _ACTION) >= _INSPECT or _get(answer, _RECORDED) != 0
+    timed = _INSPECT <= _get(answer, _ACTION) <= _JUDGE or _get(answer, _RECORDED) != 0
     action = enter(control, tid, _now(control) if timed or _get(answer, _ENTRY) != 0 else 0)
-    if action == _TO_PYTHON:
-        return 0
+    if action == _TO_PYTHON or action >= _ASKED:
+        return action
     if action in (_SKIP, _SKIP_INSPECT):
         _set_result(control, tid, _SKIP_CALL)
     is_pending = action in (_INSPECT, _SKIP_INSPECT)
@@ -509,7 +526,7 @@ def _fill_queue(control: int) -> int:
 
 @njit
 def _answer(control: int, tid: int, status: int) -> int:
-    """Answer a change of a tracee; 0 if that is Python's to do.
+    """Answer a change of a tracee; 0 if that is Python's to do, ASKED + a rule if its handler's.
 
     A stop may be over by now, as another thread's execve ends this one, or SIGKILL: the next change
     is reported like any other.
@@ -547,10 +564,11 @@ def _reply(control: int) -> int:
 
 @njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def next_change(control: int) -> int:
-    """Answer stops until there is something for Python: return CHANGED, BEAT_DUE, RING_FULL.
+    """Answer stops until there is something for Python: CHANGED, BEAT_DUE, RING_FULL, ASKED + N.
 
     Or -errno, of the reply or of wait4(2).
     """
+    _set(control, _FOUND, _RUNNING)
     error = _reply(control)
     while error == 0:
         if _get(control, _RECORDING) != 0 and _get(control, _DROPS) == 0 and _is_full(control):
@@ -564,9 +582,15 @@ def next_change(control: int) -> int:
         _set(control, _QUEUE_FIRST, first + 1)
         change = _get(_get(control, _QUEUE), first)
         tid, status = change >> 32, change & 0xFFFFFFFF
-        if _answer(control, tid, status) == 0:
+        found = _answer(control, tid, status)
+        if found == 0 or found >= _ASKED:
             _set(control, _CHANGE_TID, tid)
             _set(control, _CHANGE_STATUS, status)
+        if found == 0:
             return _CHANGED
         add(control, _BEAT, -1)
+        if found >= _ASKED:
+            _set(control, _REPLY_REQUEST, _PTRACE_CONT)
+            _set(control, _REPLY_SIGNAL, 0)
+            return found
     return error

@@ -29,14 +29,14 @@ _AUDIT_ARCH_X86_64: Final = 0xC000003E
 _AUDIT_ARCH_I386: Final = 0x40000003
 
 # The layout of the tables: a copy, as in ``_loop``.
-_BEAT_DUE, _NOTIFIED, _ENDED = 0, 1, 2
-_TO_PYTHON, _RESUME, _SKIP, _JUDGE = 0, 1, 2, 5
+_BEAT_DUE, _NOTIFIED, _ENDED, _ASKED = 0, 1, 2, 16
+_TO_PYTHON, _RESUME, _SKIP, _JUDGE, _ASK = 0, 1, 2, 5, 6
 _NOBODY: Final = 1 << 16
 _MAX_NUMBER: Final = 1024
 _ACTION, _VALUE, _RULE, _ENTRY, _ENTRY_STATE, _ANSWER_WORDS = 0, 1, 2, 3, 4, 8
-_CALLS, _ERRORS, _COUNTER_WORDS = 0, 1, 2
+_CALLS, _ERRORS, _HANDLER_CALLS, _COUNTER_WORDS = 0, 1, 2, 3
 _LISTENER, _POLLS, _BEAT, _REPLY, _NOTIFICATIONS, _ANSWERED, _VOID = 0, 1, 2, 3, 4, 5, 6
-_PROCESS: Final = 7
+_PROCESS, _ASKS = 7, 8
 _ANSWER_TABLE, _COUNTER_TABLE, _IDENTITY_TABLE, _VERDICT_TABLE = 22, 23, 24, 25
 _INFO, _INFO_WORDS, _RESPONSE, _POLLFD, _RECORD, _NEW_VALUE = 32, 10, 44, 48, 52, 80
 
@@ -108,6 +108,17 @@ def _decide(control: int, answer: int, tid: int, numbers: int) -> int:
     return _call(_get(answer, _ENTRY), record, _get(answer, _ENTRY_STATE), control)
 
 
+@njit
+def _ask(control: int, call: int, tid: int, rule: int) -> int:
+    """Leave a call to the handler of its rule, where Python knows the thread; else to Python."""
+    if _get(control, _ASKS) == 0 or _process_of(control, tid) == 0:
+        return 0
+    counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
+    add(counters, _CALLS, 1)
+    add(counters, _HANDLER_CALLS, 1)
+    return _ASKED + rule
+
+
 @njit(inline="always")
 def _begin_response(control: int) -> None:
     """Make the response one to the notification that was received."""
@@ -119,7 +130,7 @@ def _begin_response(control: int) -> None:
 
 @njit
 def _answer(control: int) -> int:
-    """Fill the response in; 0 if that is Python's to do."""
+    """Fill the response in; 0 if that is Python's to do, ASKED + a rule if its handler decides."""
     info = control + 8 * _INFO
     number, arch = _get(info, 2) & 0xFFFFFFFF, (_get(info, 2) >> 32) & 0xFFFFFFFF
     call = _call_of(number, arch)
@@ -134,6 +145,8 @@ def _answer(control: int) -> int:
         answer = _get(control, _VERDICT_TABLE) + 8 * _ANSWER_WORDS * verdict
         is_counted = 0 if verdict == _NOBODY else 1
     action, value = _get(answer, _ACTION), _get(answer, _VALUE)
+    if action == _ASK:
+        return _ask(control, call, tid, _get(answer, _RULE))
     if action == _TO_PYTHON:
         return 0
     if _get(answer, _ENTRY) != 0:
@@ -156,9 +169,9 @@ def _answer(control: int) -> int:
 
 @njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def next_notification(control: int) -> int:
-    """Answer notifications until there is something for Python: BEAT_DUE, NOTIFIED, ENDED.
+    """Answer notifications until there is something for Python.
 
-    Or -errno, of an ioctl(2).
+    BEAT_DUE, NOTIFIED, ENDED, ASKED + a rule; or -errno, of an ioctl(2).
     """
     error = 0
     if _get(control, _REPLY) != 0:
@@ -176,10 +189,14 @@ def next_notification(control: int) -> int:
             return received
         add(control, _NOTIFICATIONS, 1)
         _begin_response(control)
-        if _answer(control) == 0:
+        found = _answer(control)
+        if found == 0:
             tid = _get(control, _INFO + 1) & 0xFFFFFFFF
             _set(control, _PROCESS, _process_of(control, tid))
             return _NOTIFIED
+        if found >= _ASKED:
+            add(control, _BEAT, -1)
+            return found
         error = _send(control)
         add(control, _ANSWERED, 1)
         add(control, _BEAT, -1)

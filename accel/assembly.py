@@ -182,7 +182,7 @@ class Assembly:
         return Statistics(
             stops=stops.total(),
             notifications=loop.notifications if isinstance(loop, Supervising) else 0,
-            handler_calls=self.policy.handler_calls,
+            handler_calls=sum(call.handler_calls for call in calls.values()),
             stops_by_kind=MappingProxyType(dict(stops)),
             calls=MappingProxyType(calls),
             tracees=loop.seen,

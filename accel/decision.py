@@ -155,6 +155,15 @@ class Decision:
         return replace(self, entry_delay_ns=entry_ns, exit_delay_ns=exit_ns)
 
     @property
+    def is_skip(self) -> bool:
+        """Whether a constant result, given at one stop or notification, is all there is to it."""
+        return (
+            self.start
+            and not (self.call or self.exit or self.signal or self.entry_delay_ns)
+            and self.value is not None
+        )
+
+    @property
     def is_plain(self) -> bool:
         """Whether there is neither signal nor delay: then no tracer is needed for them."""
         return not (self.signal or self.is_delayed)
@@ -222,6 +231,8 @@ class Answer:
     #: The position of that rule in its plan.
     rule: int = 0
     is_recorded: bool = True
+    #: Whether it is rather the rule's handler, in Python, that decides, and all who looks.
+    asks: bool = False
     entry: tuple[int, int] = (0, 0)
     exit: tuple[int, int] = (0, 0)
 

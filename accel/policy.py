@@ -23,6 +23,8 @@ __all__ = ["ExitHandler", "ExitRule", "HandlerPolicy"]
 #: Mechanisms whose stops tell no rule, so that the loop knows no answer.
 _WITHOUT_LOOP: Final = ("ptrace-syscall", "sysemu")
 
+_RESUME: Final = Decision.resume()
+
 #: Sees a result; returns the one to put in its place, or None to keep it.
 ExitHandler: TypeAlias = Callable[[SyscallExitStop], int | None]
 
@@ -56,7 +58,8 @@ class HandlerPolicy:
         #: Whether somebody observes calls at all, and not only counts them.
         self.calls_observed = calls_observed
         self._is_recorded = is_recorded
-        self.handler_calls = 0
+        #: The handler of each rule.
+        self.handlers = tuple([rule.handler for rule in plan.rules])
         #: Rules that a call only may fall under when it stops; every stop asks.
         self._unsettled = frozenset(
             index for index, rule in enumerate(plan.rules) if rule.judged or rule.where.reads_memory
@@ -175,7 +178,7 @@ class HandlerPolicy:
     def _loop_answer(self, index: int, rule: Rule, mask: SyscallMask) -> Answer | None:
         """Make the loop's answer to the calls of ``mask`` under a rule; None if it has none."""
         if self._needs_python(rule, mask):
-            return None
+            return Answer(_RESUME, index, asks=True) if self._asks(rule, mask) else None
         exits = [one for one in self.exit_rules if mask & one.mask]
         leaving = exits[0].compiled if exits else None
         entering = rule.compiled
@@ -185,6 +188,17 @@ class HandlerPolicy:
             rule=index,
             entry=(entering.address, entering.state_address) if entering is not None else (0, 0),
             exit=(leaving.address, leaving.state_address) if leaving is not None else (0, 0),
+        )
+
+    def _asks(self, rule: Rule, mask: SyscallMask) -> bool:
+        """Tell whether all that Python does about the calls of a rule is to ask its handler."""
+        return (
+            rule.handler is not None
+            and rule.compiled is None
+            and self._has_filter
+            and not (self.calls_observed or self._is_recorded or rule.by_event)
+            and not (rule.observed and self.exits_observed)
+            and not any(mask & one.mask for one in self.exit_rules)
         )
 
     def tells_exit(self, number: int, returned: int) -> bool:
@@ -230,25 +244,31 @@ class HandlerPolicy:
             return rule.silent, 0  # It stopped for another rule, or for what it is.
         if rule.handler is None:
             return rule.decision or self._default(stop, rule), 0
-        self.handler_calls += 1
         try:
-            decision = rule.handler(stop)
-        except TraceeDied:
-            raise  # It was killed while its memory was read: nobody waits for an answer.
-        except Exception as error:
-            raise HandlerError(f"the handler of {stop.name} raised {error!r}") from error
-        if decision is None:
-            return self._default(stop, rule), 1
-        if not isinstance(decision, Decision):
+            answer: object = rule.handler(stop)
+        except BaseException as error:  # noqa: BLE001 - which ``decided`` raises
+            answer = error
+        return self.decided(number, stop, answer), 1
+
+    def decided(self, number: int, stop: SyscallEntryStop, answer: object) -> Decision:
+        """Read what the handler of a rule returned, or the exception that it raised."""
+        rule = self.plan.rules[number]
+        if answer is None:
+            return self._default(stop, rule)
+        if isinstance(answer, BaseException):
+            if isinstance(answer, TraceeDied) or not isinstance(answer, Exception):
+                raise answer  # It was killed while its memory was read: nobody waits for an answer.
+            raise HandlerError(f"the handler of {stop.name} raised {answer!r}") from answer
+        if not isinstance(answer, Decision):
             raise HandlerError(
-                f"the handler of {stop.name} returned {decision!r}: return a Decision, or None"
+                f"the handler of {stop.name} returned {answer!r}: return a Decision, or None"
             )
-        if decision.injected is not None and not rule.by_notify:
+        if answer.injected is not None and not rule.by_notify:
             raise HandlerError(
-                f"the handler of {stop.name} returned {decision}, and was called at a stop:"
+                f"the handler of {stop.name} returned {answer}, and was called at a stop:"
                 ' register it with mechanism="user-notify"'
             )
-        return decision if decision.start else _at_a_stop(decision, stop), 1
+        return answer if answer.start else _at_a_stop(answer, stop)
 
     def _default(self, stop: SyscallEntryStop, rule: Rule) -> Decision:
         """Choose what a call gets that nobody decides on: an exit-stop only if it is wanted."""
@@ -275,7 +295,6 @@ class HandlerPolicy:
         ran = 0
         for one in self._exits_of(stop.call):
             ran += 1
-            self.handler_calls += 1
             try:
                 answer = one.handler(stop)
             except AccelError:

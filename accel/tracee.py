@@ -172,9 +172,10 @@ class StopMemory:
 
     __slots__ = ("_stop_number", "_tracee")
 
-    def __init__(self, tracee: Tracee) -> None:
+    def __init__(self, tracee: Tracee, stop_number: int | None = None) -> None:
         self._tracee = tracee
-        self._stop_number = tracee.stop_number
+        #: That of the stop, which may have been earlier.
+        self._stop_number = tracee.stop_number if stop_number is None else stop_number
 
     def read(self, address: int, size: int) -> bytes:
         """Read up to ``size`` bytes, fewer where the memory ends. One process_vm_readv(2)."""

@@ -64,9 +64,15 @@ class Calls:
     def _decide(
         self, tracee: Tracee, stop: SyscallEntryStop, counter: CallCounter, rule: RuleNumber
     ) -> bool:
-        call = stop.call
         decision, handlers = self._policy.decide(rule, stop)
         counter.handler_calls += handlers
+        return self.carry_out(tracee, stop, rule, decision)
+
+    def carry_out(
+        self, tracee: Tracee, stop: SyscallEntryStop, rule: RuleNumber, decision: Decision
+    ) -> bool:
+        """Do to a call what was decided at its entry- or seccomp-stop; as ``enter``."""
+        call = stop.call
         if decision.exit:
             decision = _possible(decision, call)
         if decision.start:
@@ -254,7 +260,7 @@ def _disturb(tracee: Tracee, decision: Decision) -> None:
     tracee.delay_ns = decision.entry_delay_ns
 
 
-def call_of(tracee: Tracee, words: tuple[int, ...]) -> Call | None:
+def call_of(tid: int, pid: int, words: tuple[int, ...]) -> Call | None:
     """Build the call of an entry- or seccomp-stop from the words of its ptrace.SYSCALL_INFO.
 
     None in an ABI whose calls are not traced.
@@ -267,4 +273,4 @@ def call_of(tracee: Tracee, words: tuple[int, ...]) -> Call | None:
         arguments = tuple([word & 0xFFFF_FFFF for word in arguments])
     elif abi is not Abi.X86_64:
         return None
-    return Call(tracee.tid, tracee.pid, abi, number, arguments, ip, sp)  # type: ignore[arg-type]  # six
+    return Call(tid, pid, abi, number, arguments, ip, sp)  # type: ignore[arg-type]  # six

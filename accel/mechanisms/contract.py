@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from accel.abi import Abi
@@ -86,6 +86,19 @@ class Policy(Protocol):
         """Answer a stop; tell how many handlers ran.
 
         At a stop before the call, 4 and 6 mean that it is not told, only the exit is.
+        """
+
+    @property
+    def handlers(self) -> Sequence[Callable[[SyscallEntryStop], object] | None]:
+        """The handler of each rule; that of one whose answer ``asks`` is called past ``decide``.
+
+        What it returns, or raises, is for ``decided`` to read.
+        """
+
+    def decided(self, rule: RuleNumber, stop: SyscallEntryStop, answer: object) -> Decision:
+        """Read what the handler of a rule returned, or the exception that it raised; as ``decide``.
+
+        Raise HandlerError if that is no decision, or cannot be done there.
         """
 
     def is_by_event(self, rule: RuleNumber) -> bool:

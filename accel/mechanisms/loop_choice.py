@@ -20,12 +20,15 @@ from typing import Any, Final, TypeAlias
 from accel._kernel import machine_code
 from accel.errors import SetupError
 from accel.mechanisms import loop_cache, twin_loop
-from accel.mechanisms.ring import RETURNED, RUNNING
+from accel.mechanisms.ring import FOUND
+from accel.mechanisms.stop_tables import ASKED
 
 __all__ = ["Compiled", "LoopChoice", "NextChange"]
 
+#: Is called with the number of a rule whose handler is to be asked.
+Asked: TypeAlias = Callable[[int], None]
 #: Of StopTables, or of NotifyTables: whatever has its words where a loop knows them.
-NextChange: TypeAlias = Callable[[Any], int]
+NextChange: TypeAlias = Callable[[Any, Asked], int]
 
 _VARIABLE: Final = "ACCEL_LOOP"
 _WISHES: Final = ("auto", "numba", "python")
@@ -132,13 +135,16 @@ def _callable(code: bytes) -> NextChange:
     """Make a loop of machine code one that is called as its twin is."""
     function = machine_code.entered_with_words(machine_code.executable(code))
 
-    def next_change(tables: Any) -> int:
-        view = tables.control.view
-        view[RETURNED] = RUNNING
-        function(*tables.entry)
-        change: int = view[RETURNED]
-        if change < 0:
-            raise OSError(-change, os.strerror(-change))
-        return change
+    def next_change(tables: Any, asked: Asked) -> int:
+        view, entry = tables.control.view, tables.entry
+        while True:
+            function(*entry)
+            change: int = view[FOUND]
+            if change >= ASKED:
+                asked(change - ASKED)
+            elif change >= 0:
+                return change
+            else:
+                raise OSError(-change, os.strerror(-change))
 
     return next_change

@@ -20,6 +20,7 @@ from accel.mechanisms.placement import PlacementName
 from accel.mechanisms.ptrace_loop import kill_process
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.seccomp_trace import SeccompTrace
+from accel.mechanisms.stop_tables import ASKS
 from accel.mechanisms.supervisors import Supervisors
 from accel.results import CallCounter
 from accel.stops import Stop
@@ -47,6 +48,8 @@ class MixedTrace(SeccompTrace):
         super().__init__(
             policy, observe, placement, recorder, captures=captures, exit_events=exit_events
         )
+        # Handlers of both take turns, so that those of stops are not asked in passing.
+        self.tables.control.view[ASKS] = False
         self._found = support()
         self.filter_flags = flags_of(self._found)
         self._supervisors = Supervisors(policy, self._tell, self._fail, count=supervisors)

@@ -20,9 +20,7 @@ class NotifiedMemory(StopMemory):
     __slots__ = ("_listener", "_notification")
 
     def __init__(self, tracee: Tracee, listener: int, notification: int, stop_number: int) -> None:
-        self._tracee = tracee
-        #: That of the stop: this may be made later.
-        self._stop_number = stop_number
+        super().__init__(tracee, stop_number)
         self._listener = listener
         self._notification = notification
 

@@ -18,6 +18,7 @@ from accel.abi import Abi
 from accel.decision import Answer
 from accel.mechanisms.ring import CONTROL_WORDS
 from accel.mechanisms.stop_tables import (
+    ASK,
     CALL_SHIFT,
     JUDGE,
     JUDGED,
@@ -40,22 +41,23 @@ __all__ = ["NotifyTables"]
 
 _PID_MAX_LIMIT: Final = 1 << 22
 
-# What ``next_notification`` returns, or -errno: so many were answered; one that is Python's; nobody
-# is left under the filter.
+# What a loop finds, or -errno: so many were answered; one that is Python's; nobody is left under
+# the filter; from ASKED on, one that only the handler of a rule has to see, as in ``stop_tables``.
 BEAT_DUE: Final = 0
 NOTIFIED: Final = 1
 ENDED: Final = 2
 
-# An answer, of which each call has one; its action is TO_PYTHON, RESUME, SKIP, or JUDGE: then it is
-# that of a verdict, in a table of their own. NOBODY's calls are not counted.
+# An answer, of which each call has one; its action is TO_PYTHON, RESUME, SKIP, ASK, or JUDGE: then
+# it is that of a verdict, in a table of their own. NOBODY's calls are not counted.
 ACTION, VALUE, RULE, ENTRY, ENTRY_STATE, ANSWER_WORDS = 0, 1, 2, 3, 4, 8
 # The counters of a call.
-CALLS, ERRORS, COUNTER_WORDS = 0, 1, 2
+CALLS, ERRORS, HANDLER_CALLS, COUNTER_WORDS = 0, 1, 2, 3
 
 # The control words. POLLS: whether RECV would not end, so that poll(2) must tell. REPLY: whether
 # RESPONSE is to be sent first. NOTIFICATIONS: how many were received. ANSWERED: by the loop. VOID:
 # whose thread did not wait any more. PROCESS: of the one that is Python's, 0 if it is not known.
-LISTENER, POLLS, BEAT, REPLY, NOTIFICATIONS, ANSWERED, VOID, PROCESS = 0, 1, 2, 3, 4, 5, 6, 7
+# ASKS: whether handlers are asked at once, where that is the answer, and the process is known.
+LISTENER, POLLS, BEAT, REPLY, NOTIFICATIONS, ANSWERED, VOID, PROCESS, ASKS = range(9)
 ANSWER_TABLE, COUNTER_TABLE, IDENTITY_TABLE, VERDICT_TABLE = 22, 23, 24, 25
 MEMORY_TABLE: Final = 28
 #: struct seccomp_notif; struct seccomp_notif_resp; struct pollfd; a record for a user's function.
@@ -129,15 +131,28 @@ class NotifyTables:
             view[ANSWER + 1] = value if value < 1 << 63 else value - (1 << 64)
         view[REPLY] = 1
 
+    def failed(self) -> None:
+        """Count that the call which a handler was asked about fails."""
+        _id, _tid, _flags, number, arch, *_rest = self.notification()
+        call = number + MAX_NUMBER * (arch == Abi.I386.audit_arch)
+        self.counters.view[COUNTER_WORDS * call + ERRORS] += 1
+
     def calls(self) -> Iterator[tuple[tuple[Abi, int], CallCounter]]:
-        """List the calls that the loop answered, with what it counted."""
+        """List the calls that the loop answered or asked about, with what it counted."""
         words = self.counters.view
         for index in range(len(ABIS) * MAX_NUMBER):
-            count = words[index * COUNTER_WORDS + CALLS]
+            at = index * COUNTER_WORDS
+            count = words[at + CALLS]
             if count:
-                key = (ABIS[index >> CALL_SHIFT], index & (MAX_NUMBER - 1))
-                errors = words[index * COUNTER_WORDS + ERRORS]
-                yield key, CallCounter(calls=count, notifications=count, errors=errors)
+                yield (
+                    (ABIS[index >> CALL_SHIFT], index & (MAX_NUMBER - 1)),
+                    CallCounter(
+                        calls=count,
+                        notifications=count,
+                        errors=words[at + ERRORS],
+                        handler_calls=words[at + HANDLER_CALLS],
+                    ),
+                )
 
 
 def call_index(abi: Abi, number: int) -> int:
@@ -155,6 +170,8 @@ def _store(table: Words, index: int, answer: Answer) -> None:
 
 def _action(answer: Answer) -> int:
     decision = answer.decision
+    if answer.asks:
+        return ASK
     if answer.entry[0]:
         return RESUME  # It decides itself.
     if (decision.value or 0) >= 1 << 63:

@@ -6,14 +6,23 @@ Same tables, same contract, no shared line: see ``accel._notify_loop``.
 from __future__ import annotations
 
 import select
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from accel._kernel import notify
 from accel._kernel.machine_code import function
 from accel.abi import Abi
 from accel.mechanisms import notify_tables as t
-from accel.mechanisms.stop_tables import JUDGE, MAX_NUMBER, NOBODY, RESUME, SKIP, TO_PYTHON
+from accel.mechanisms.stop_tables import (
+    ASK,
+    ASKED,
+    JUDGE,
+    MAX_NUMBER,
+    NOBODY,
+    RESUME,
+    SKIP,
+    TO_PYTHON,
+)
 
 __all__ = ["next_notification"]
 
@@ -21,12 +30,13 @@ _ERRORS: Final = range(-4095, 0)
 _NOTHING: Final = bytes(notify.NOTIFICATION.size)
 
 
-def next_notification(tables: t.NotifyTables) -> int:
-    """Answer notifications until there is something for Python: BEAT_DUE, NOTIFIED, ENDED."""
+def next_notification(tables: t.NotifyTables, asked: Callable[[int], None]) -> int:
+    """Answer notifications until there is something for Python: BEAT_DUE, NOTIFIED, ENDED.
+
+    ``asked`` is called with the number of a rule whose handler is to be asked.
+    """
     control = tables.control.view
-    if control[t.REPLY]:
-        control[t.REPLY] = 0
-        _send(tables)
+    _reply(tables)
     while control[t.BEAT] > 0:
         if not _receive(tables):
             if _has_ended(tables):
@@ -34,13 +44,25 @@ def next_notification(tables: t.NotifyTables) -> int:
             continue
         control[t.NOTIFICATIONS] += 1
         control[t.ANSWER], control[t.ANSWER + 1], control[t.ANSWER + 2] = control[t.INFO], 0, 0
-        if not _answer(tables):
+        found = _answer(tables)
+        if not found:
             control[t.PROCESS] = _process_of(tables, tables.notification()[1])
             return t.NOTIFIED
-        _send(tables)
-        control[t.ANSWERED] += 1
         control[t.BEAT] -= 1
+        if found >= ASKED:
+            asked(found - ASKED)
+            _reply(tables)
+        else:
+            _send(tables)
+            control[t.ANSWERED] += 1
     return t.BEAT_DUE
+
+
+def _reply(tables: t.NotifyTables) -> None:
+    control = tables.control.view
+    if control[t.REPLY]:
+        control[t.REPLY] = 0
+        _send(tables)
 
 
 def _send(tables: t.NotifyTables) -> None:
@@ -73,8 +95,8 @@ def _poll(listener: int, events: int, timeout: int | None) -> int:
     return ready[0][1] if ready else 0
 
 
-def _answer(tables: t.NotifyTables) -> bool:
-    """Fill the response in; False if that is Python's to do."""
+def _answer(tables: t.NotifyTables) -> int:
+    """Fill the response in; False if that is Python's to do, ASKED + a rule if its handler's."""
     _id, tid, _flags, number, arch, *_rest = tables.notification()
     abi = Abi.of(arch, number)
     if abi not in (Abi.X86_64, Abi.I386) or not 0 <= number < MAX_NUMBER:
@@ -82,6 +104,8 @@ def _answer(tables: t.NotifyTables) -> bool:
     index = t.call_index(abi, number)
     answer, is_counted = _find(tables, tid, index)
     action, value = answer[t.ACTION], answer[t.VALUE]
+    if action == ASK:
+        return _ask(tables, index, tid, answer[t.RULE])
     if action == TO_PYTHON:
         return False
     if answer[t.ENTRY]:
@@ -97,6 +121,15 @@ def _answer(tables: t.NotifyTables) -> bool:
     tables.control.view[t.REPLY] = 0
     tables.counters.view[index * t.COUNTER_WORDS + t.CALLS] += is_counted
     return True
+
+
+def _ask(tables: t.NotifyTables, index: int, tid: int, rule: int) -> int:
+    """Leave a call to the handler of its rule, where Python knows the thread; else to Python."""
+    if not tables.control.view[t.ASKS] or not _process_of(tables, tid):
+        return False
+    tables.counters.view[index * t.COUNTER_WORDS + t.CALLS] += 1
+    tables.counters.view[index * t.COUNTER_WORDS + t.HANDLER_CALLS] += 1
+    return ASKED + rule
 
 
 def _find(tables: t.NotifyTables, tid: int, index: int) -> tuple[Sequence[int], bool]:

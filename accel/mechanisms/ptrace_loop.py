@@ -30,7 +30,7 @@ from accel.mechanisms.delays import Delays
 from accel.mechanisms.loop_choice import LoopChoice
 from accel.mechanisms.placement import Placement, PlacementName
 from accel.mechanisms.recorder import Recorder
-from accel.mechanisms.stop_tables import BEAT, CHANGED, RING_FULL, TRACEES, StopTables
+from accel.mechanisms.stop_tables import ASKS, BEAT, CHANGED, RING_FULL, TRACEES, StopTables
 from accel.results import CallCounter
 from accel.stops import EventStop, Exited, GroupStop, Killed, SignalDeliveryStop
 from accel.tracee import Tracee, process_of
@@ -103,12 +103,15 @@ class PtraceLoop(abc.ABC):
         records = None
         if recorder is not None and recorder.wants_all:
             records = CallRecords(recorder, captures or {})
+        # Exit events are looked for at every stop that Python sees.
+        self.tables.control.view[ASKS] = exit_events is None
         self.calls = Calls(policy, observe, self.tables, records)
         #: How the command ended, as a status of wait(2); None while it runs.
         self.status: int | None = None
         #: How many threads were ever traced.
         self.seen = 0
         self._policy = policy
+        self._handlers = policy.handlers
         self._observe = observe
         self._exit_stops = None
         if exit_events is not None:
@@ -157,6 +160,7 @@ class PtraceLoop(abc.ABC):
         been.
         """
         self._ending = True
+        self.tables.control.view[ASKS] = False
         self._delays.end()
         self.placement.release()
         for tid in [tid for tid in self.tracees if _is_reaped(tid)]:
@@ -213,16 +217,23 @@ class PtraceLoop(abc.ABC):
             else:
                 self._ended(tid, status)
         except BaseException:
-            self.abandon()
-            # The tracee whose stop could not be answered must not stay in it.
-            if tid in self.tracees and os.WIFSTOPPED(status):
-                self._stopped(tid, status)
+            self._give_up(tid, status)
             raise
+
+    def _give_up(self, tid: int, status: int) -> None:
+        """End the tracees; the one whose stop could not be answered must not stay in it."""
+        self.abandon()
+        if tid in self.tracees and os.WIFSTOPPED(status):
+            self._stopped(tid, status)
+
+    def _asked(self, rule: int) -> None:
+        """Ask the handler of a rule about a seccomp-stop; here the loop never wants that."""
+        raise NotImplementedError(rule)
 
     def _next_change(self) -> tuple[int, int]:
         """Wait for a change that Python must see; the loop answers all others meanwhile."""
         while True:
-            why = self._choice.next_change(self.tables)
+            why = self._choice.next_change(self.tables, self._asked)
             if why == RING_FULL:
                 assert self.recorder is not None
                 self.recorder.drain()
@@ -350,7 +361,7 @@ class PtraceLoop(abc.ABC):
 
     def _syscall_stop(self, tracee: Tracee) -> None:
         """Answer a syscall-entry-stop or syscall-exit-stop: the kernel says which it is."""
-        words = self.tables.words
+        words = self.tables.words()
         if words[0] == ptrace.PTRACE_SYSCALL_INFO_EXIT:
             self.stops["exit"] += 1
             self.calls.exit(tracee, words[4])
@@ -368,7 +379,7 @@ class PtraceLoop(abc.ABC):
 
         None of that, and of what the launching child does besides to execute the command.
         """
-        call = call_of(tracee, words)
+        call = call_of(tracee.tid, tracee.pid, words)
         if call is None:
             detail = f"it made call {words[4]:#x} of unknown ABI {words[1]:#x}"
             self.calls.blind_spot(tracee, detail)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final
 
 from accel.mechanisms.contract import RecordObserver
-from accel.mechanisms.ring import RETURNED, RUNNING, Ring
+from accel.mechanisms.ring import FOUND, RUNNING, Ring
 from accel.mechanisms.stop_tables import ENTERED_NS, FLAGS, IDENTITY, RECORD_WORDS
 from accel.records import CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Sink
 from accel.stops import Stop
@@ -192,7 +192,7 @@ class Recorder:
         if (
             not self._is_urgent
             and self._is_draining_thread
-            and self.ring.control.view[RETURNED] != RUNNING
+            and self.ring.control.view[FOUND] != RUNNING
         ):
             time.sleep(_GIVE_WAY_SECONDS)
 

@@ -6,13 +6,20 @@ import errno
 from typing import ClassVar, Final
 
 from accel.call import Call
+from accel.decision import Decision
+from accel.errors import TraceeDied
+from accel.mechanisms.live_stop import blank_stop
 from accel.mechanisms.placement import AFFINITY_CALLS
 from accel.mechanisms.ptrace_loop import PtraceLoop
+from accel.mechanisms.stop_tables import CHANGE_STATUS, CHANGE_TID, REPLY_TID
+from accel.stops import SyscallEntryStop
 from accel.tracee import Tracee
 
 __all__ = ["SeccompTrace"]
 
 _CLONE_UNTRACED: Final = 0x0080_0000
+_RESUME: Final = Decision.resume()
+_MAX_ERRNO: Final = 4095
 
 
 class SeccompTrace(PtraceLoop):
@@ -20,8 +27,47 @@ class SeccompTrace(PtraceLoop):
 
     every_call: ClassVar[bool] = False
 
+    def _asked(self, rule: int) -> None:
+        """Ask the handler of a rule about the stop that the loop has found, and answer it.
+
+        Nobody else looks at the call, and the loop has counted it, so that most answers take but a
+        word to the loop.
+        """
+        tables = self.tables
+        view = tables.control.view
+        tracee = self.tracees[view[CHANGE_TID]]
+        stop = blank_stop()
+        stop.traced(tables.words(), tracee)
+        try:
+            answer: object = self._handlers[rule](stop)  # type: ignore[misc]  # this rule has one
+        except BaseException as error:  # noqa: BLE001 - whoever decides raises it again
+            answer = error
+        if answer is None or answer is _RESUME:
+            pass
+        elif type(answer) is Decision and answer.is_skip:
+            value = answer.value or 0
+            tables.skip_call(value)
+            if -_MAX_ERRNO <= value < 0:
+                tables.failed()
+        else:
+            self._carry_out(tracee, stop, rule, answer)
+            return
+        tracee.stop_number += 1
+        view[REPLY_TID] = tracee.tid
+
+    def _carry_out(self, tracee: Tracee, stop: SyscallEntryStop, rule: int, answer: object) -> None:
+        """Do what a handler wants that takes more; it may also have failed."""
+        try:
+            self.calls.carry_out(tracee, stop, rule, self._policy.decided(rule, stop, answer))
+            self._resume(tracee)
+        except TraceeDied:
+            pass  # Killed in the stop: wait reports its end like any other.
+        except BaseException:
+            self._give_up(tracee.tid, self.tables.control.view[CHANGE_STATUS])
+            raise
+
     def _seccomp_stop(self, tracee: Tracee) -> None:
-        words = self.tables.words
+        words = self.tables.words()
         ret_data = words[-1]
         rule = self._policy.rule_of(ret_data)
         call = self._call_of(tracee, words)

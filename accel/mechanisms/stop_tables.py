@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from accel._kernel import machine_code, ptrace
 from accel._kernel.words import Words
 from accel.abi import Abi
 from accel.decision import Answer
-from accel.mechanisms.ring import CONTROL_WORDS, RETURNED, Ring
+from accel.mechanisms.ring import CONTROL_WORDS, FOUND, Ring
 from accel.records import ABIS, RECORD_SIZE
 from accel.results import CallCounter
 
@@ -28,11 +29,13 @@ __all__ = ["StopTables"]
 _PID_MAX_LIMIT: Final = 1 << 22
 _RET_DATA_VALUES: Final = 1 << 16
 
-# What ``next_change`` returns, or -errno: the number of answered stops that was asked for; a change
-# that is Python's; a ring that may not hold what one more stop writes.
+# What a loop finds, or -errno: the number of answered stops that was asked for; a change that is
+# Python's; a ring that may not hold what one more stop writes; from ASKED on, a seccomp-stop that
+# only the handler of a rule has to see: ASKED + the position of that rule in its plan.
 BEAT_DUE: Final = 0
 CHANGED: Final = 1
 RING_FULL: Final = 2
+ASKED: Final = 16
 
 # A tracee has a record: that of its pending call, see accel.records. Where a record in the ring
 # tells of the strings, the last word here is the state.
@@ -45,6 +48,9 @@ READY: Final = 1
 PENDING: Final = 2
 
 # What happens to a call: an answer for each RET_DATA. Its action is TO_PYTHON, or one of these.
+# ASK: the handler of its rule decides, and nobody else looks. The loop counts the call, and leaves
+# it to Python to say how the tracee is resumed (REPLY_TID); TO_PYTHON, unless the control words say
+# that it ASKS.
 # JUDGE: the filter could not tell the rule; the answer is then that of JUDGED + the RET_DATA of the
 # rule that the call falls under, that of NOBODY, or UNKNOWN, which is TO_PYTHON.
 RESUME: Final = 1
@@ -52,6 +58,7 @@ SKIP: Final = 2
 INSPECT: Final = 3
 SKIP_INSPECT: Final = 4
 JUDGE: Final = 5
+ASK: Final = 6
 JUDGED: Final = _RET_DATA_VALUES
 NOBODY: Final = JUDGED
 UNKNOWN: Final = 2 * JUDGED - 1
@@ -61,7 +68,7 @@ ENTRY, ENTRY_STATE, EXIT, EXIT_STATE = 4, 5, 6, 7
 # The counters of a call; its index is its number, plus MAX_NUMBER for i386.
 CALL_SHIFT: Final = 10
 MAX_NUMBER: Final = 1 << CALL_SHIFT
-CALLS, STOPS, ERRORS, NANOSECONDS, COUNTER_WORDS = 0, 1, 2, 3, 4
+CALLS, STOPS, ERRORS, NANOSECONDS, HANDLER_CALLS, COUNTER_WORDS = 0, 1, 2, 3, 4, 5
 
 # The control words. BEAT: after how many answered stops Python wants to look. TRACEES: how many
 # there are. REPLY_*: how to resume the tracee whose stop Python has answered, and what to do to its
@@ -79,7 +86,7 @@ EXIT_EVENT_STOPS, EVENT_RINGS, EXIT_RULES = 29, 30, 31
 INFO: Final = 32
 #: The value that a function of the user's returned.
 NEW_VALUE: Final = 80
-#: 81 is RETURNED, see ring. Where numba would put an exception: the loop raises none.
+#: 81 is FOUND, see ring. Where numba would put an exception: the loop raises none.
 EXCEPTION: Final = 82
 #: The siginfo_t of a signal-delivery-stop, and what an exit event's SIGTRAP carries in it.
 SIGINFO: Final = 84
@@ -88,6 +95,8 @@ EVENT_COOKIE: Final = 0x6163_6365_6C00_0001
 JUDGEMENT: Final = 100
 #: How many stops a SIGKILL or another thread's execve ended before they could be looked at.
 ENDED_STOPS: Final = 101
+#: Whether handlers are asked at once, where that is the answer.
+ASKS: Final = 102
 #: A page and more that functions of the user's read tracee memory into.
 _MEMORY_WORDS: Final = 512 + 64
 QUEUE_LENGTH: Final = 4096
@@ -121,6 +130,9 @@ class StopTables:
         self.queue = Words(QUEUE_LENGTH)
         self.memory = Words(_MEMORY_WORDS)
         self.ring = ring
+        #: Tell what ``info`` does, without making a value of it: op, arch, ip, sp, number,
+        #: arguments, RET_DATA.
+        self.words = partial(ptrace.SYSCALL_INFO.unpack_from, self.control.bytes, 8 * INFO)
         tables = (self.tracees, self.answers, self.counters, self.captures, self.queue)
         words = [*tables, *(ring.tables if ring is not None else (self.memory,) * 2), self.memory]
         for index, table in enumerate(words):
@@ -143,10 +155,6 @@ class StopTables:
             self._store_judged(judgements)
             self.judge = JudgeTables(judgements)
             self.control.view[JUDGEMENT] = self.judge.words.address
-        #: Whether there is anything for the loop to answer.
-        self.has_answers = judgements is not None or any(
-            _action(answer) != TO_PYTHON for answer in answers.values()
-        )
 
     def _store_judged(self, judgements: Judgements) -> None:
         view = self.answers.view
@@ -219,11 +227,6 @@ class StopTables:
         """What PTRACE_GET_SYSCALL_INFO says of that change, a syscall-stop or seccomp-stop."""
         return ptrace.parse_syscall_info(self.control.bytes, 8 * INFO)
 
-    @property
-    def words(self) -> tuple[int, ...]:
-        """The same, without making a value of it: op, arch, ip, sp, number, arguments, RET_DATA."""
-        return ptrace.SYSCALL_INFO.unpack_from(self.control.bytes, 8 * INFO)
-
     def reply(self, tid: int, request: int, signal: int) -> None:
         """Let the loop resume a tracee, before it waits."""
         view = self.control.view
@@ -259,14 +262,21 @@ class StopTables:
 
     # ------------------------------------------------------------------------- counts
 
+    def failed(self) -> None:
+        """Count that the call which a handler was asked about fails."""
+        view = self.control.view
+        is_32bit = view[INFO] >> 32 & 0xFFFF_FFFF == Abi.I386.audit_arch
+        call = view[INFO + 3] + MAX_NUMBER * is_32bit
+        self.counters.view[COUNTER_WORDS * call + ERRORS] += 1
+
     @property
     def answered(self) -> int:
-        """How many stops the loop has answered."""
+        """How many stops the loop has answered, or asked handlers about."""
         view = self.control.view
         return view[SECCOMP_STOPS] + view[EXIT_STOPS] + view[EXIT_EVENT_STOPS]
 
     def stops(self) -> Counter[str]:
-        """Count the stops that the loop answered, by kind; kinds without any are left out."""
+        """Count those stops by kind; kinds without any are left out."""
         kinds = {
             "seccomp": SECCOMP_STOPS,
             "exit": EXIT_STOPS,
@@ -277,7 +287,7 @@ class StopTables:
         return Counter({kind: words[index] for kind, index in kinds.items() if words[index]})
 
     def calls(self) -> Iterator[tuple[tuple[Abi, int], CallCounter]]:
-        """List the calls that the loop answered, with what it counted."""
+        """List the calls that the loop answered or asked about, with what it counted."""
         words = self.counters.view
         for index in range(len(ABIS) * MAX_NUMBER):
             at = index * COUNTER_WORDS
@@ -290,6 +300,7 @@ class StopTables:
                         stops=words[at + STOPS],
                         errors=words[at + ERRORS],
                         nanoseconds=words[at + NANOSECONDS],
+                        handler_calls=words[at + HANDLER_CALLS],
                     ),
                 )
 
@@ -300,10 +311,12 @@ def entry_of(control: Words) -> tuple[object, ...]:
     That is how numba enters a function.
     """
     address = control.address
-    return machine_code.words(address + 8 * RETURNED, address + 8 * EXCEPTION, address)
+    return machine_code.words(address + 8 * FOUND, address + 8 * EXCEPTION, address)
 
 
 def _action(answer: Answer) -> int:
+    if answer.asks:
+        return ASK
     if answer.entry[0]:
         return INSPECT  # It decides itself; this says that it may need the time of day.
     if (answer.decision.value or 0) >= 1 << 63:

@@ -26,10 +26,11 @@ from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.family import began_at
 from accel.mechanisms.listener import Listener
+from accel.mechanisms.live_stop import blank_stop
 from accel.mechanisms.loop_choice import Compiled, LoopChoice
 from accel.mechanisms.notified_memory import NotifiedMemory
-from accel.mechanisms.notified_stop import notified_stop
 from accel.mechanisms.notify_tables import (
+    ASKS,
     BEAT,
     ENDED,
     NOTIFICATIONS,
@@ -46,6 +47,8 @@ __all__ = ["Supervisor"]
 #: How many notifications the loop answers before Python looks whether a faster loop is there.
 _PER_BEAT: Final = 256
 _SYS_EXIT_GROUP: Final = 231
+_RESUME: Final = Decision.resume()
+_MAX_ERRNO: Final = 4095
 #: The ABI of a call, the number of its rule, and who counts it.
 _Known: TypeAlias = tuple[Abi, int, CallCounter]
 _compiled: Final = Compiled(loop_cache.NOTIFY_LOOP, "next_notification")
@@ -54,8 +57,8 @@ _compiled: Final = Compiled(loop_cache.NOTIFY_LOOP, "next_notification")
 class Supervisor:
     """Answers until nobody is left under the filter, or somebody has failed.
 
-    ``turn`` is held while policy and observers are at work; ``before`` is called with the stop of
-    each call that Python answers.
+    ``turn`` is held while policy and observers are at work; until the command is known to have
+    executed, ``before`` is called with the stop of each call that Python answers.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Supervisor:
         )
         self._listener = listener.descriptor
         self._policy = policy
+        self._handlers = policy.handlers
         self._observe = observe
         self._turn = turn
         self._has_given_up = listener.has_given_up
@@ -107,7 +111,7 @@ class Supervisor:
         """Answer notifications; raise what a handler or an observer raises."""
         tables = self.tables
         while True:
-            why = self._choice.next_change(tables)
+            why = self._choice.next_change(tables, self._asked)
             if why == NOTIFIED:
                 self._notified()
             elif why == ENDED:
@@ -115,6 +119,11 @@ class Supervisor:
             else:
                 self._choice.consider(self.notifications)
                 tables.control.view[BEAT] = _PER_BEAT
+
+    def executed(self) -> None:
+        """Take note that the command runs: from now on handlers may be asked at once."""
+        self._before = None
+        self.tables.control.view[ASKS] = True
 
     def kill(self) -> None:
         """Kill the process of the notification that came last: it waits for an answer."""
@@ -136,10 +145,47 @@ class Supervisor:
         if abi is None:
             self.tables.let_run()
             return
-        stop = notified_stop(words, abi, tracee, self._listener)
+        stop = blank_stop()
+        stop.notified(words, tracee, self._listener)
         self._turn.acquire()  # ``with`` takes twice as long.
         try:
             self._answer(stop, known)
+        except TraceeDied:
+            pass  # It was killed while it waited: no answer reaches it.
+        finally:
+            self._turn.release()
+            tracee.stop_number += 1
+
+    def _asked(self, rule: int) -> None:
+        """Ask the handler of a rule about the call that has notified, and answer it.
+
+        Nobody else looks at the call, the loop has counted it, and it knows the thread.
+        """
+        tables = self.tables
+        if self.is_ending:
+            self.kill()
+            return
+        words = tables.notification()
+        tracee = self._tracees[words[1]]
+        stop = blank_stop()
+        stop.notified(words, tracee, self._listener)
+        self._turn.acquire()  # ``with`` takes twice as long.
+        try:
+            answer: object = self._handlers[rule](stop)  # type: ignore[misc]  # this rule has one
+        except BaseException as error:  # noqa: BLE001 - which ``decided`` raises
+            answer = error
+        try:
+            if answer is None or answer is _RESUME:
+                tables.let_run()
+            elif type(answer) is Decision and answer.is_skip:
+                value = answer.value or 0
+                tables.skip(value)
+                if -_MAX_ERRNO <= value < 0:
+                    tables.failed()
+            else:
+                decision = self._policy.decided(rule, stop, answer)
+                counter = self._counters.setdefault((stop.abi, stop.number), CallCounter())
+                self._carry_out(stop, rule, decision, counter)
         except TraceeDied:
             pass  # It was killed while it waited: no answer reaches it.
         finally:
@@ -168,8 +214,9 @@ class Supervisor:
         return tracee
 
     def _answer(self, stop: SyscallEntryStop, known: _Known | None) -> None:
-        if self._before is not None:
-            self._before(stop)
+        before = self._before
+        if before is not None:
+            before(stop)
         known = known or self._look_up(stop)
         if known is None:
             self._nobodys(stop.call)
@@ -179,6 +226,12 @@ class Supervisor:
         counter.notifications += 1
         decision, handlers = self._policy.decide(rule, stop)
         counter.handler_calls += handlers
+        self._carry_out(stop, rule, decision, counter)
+
+    def _carry_out(
+        self, stop: SyscallEntryStop, rule: int, decision: Decision, counter: CallCounter
+    ) -> None:
+        """Tell the loop what a call gets, and observers."""
         if decision.exit or decision.signal or decision.entry_delay_ns:
             raise _impossible(decision, stop.call)
         is_told = self._is_watched and decision.start

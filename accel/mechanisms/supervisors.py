@@ -78,6 +78,11 @@ class Supervisors:
         for thread in self._threads:
             thread.start()
 
+    def executed(self) -> None:
+        """Take note that the command runs."""
+        for supervisor in self._supervisors:
+            supervisor.executed()
+
     def end(self) -> None:
         """Kill whoever notifies from now on; from any thread."""
         self._is_ending = True

@@ -45,7 +45,7 @@ class Sysemu(PtraceLoop):
         return ptrace.PTRACE_SYSEMU
 
     def _syscall_stop(self, tracee: Tracee) -> None:
-        is_exit = self.tables.words[0] == ptrace.PTRACE_SYSCALL_INFO_EXIT
+        is_exit = self.tables.words()[0] == ptrace.PTRACE_SYSCALL_INFO_EXIT
         if is_exit and tracee.repeats is not None:
             self.stops["exit"] += 1  # Of the call that was not made; now it is repeated.
             self._resume(tracee)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import Final
 
@@ -35,10 +36,11 @@ _NO_SYSTEM_CALL: Final = 0xFFFF_FFFF_FFFF_FFFF
 _ERRORS: Final = range(-4095, 0)
 
 
-def next_change(tables: t.StopTables) -> int:
+def next_change(tables: t.StopTables, asked: Callable[[int], None]) -> int:
     """Answer stops until there is something for Python: return CHANGED, BEAT_DUE, RING_FULL.
 
-    Raise OSError of the reply, ChildProcessError when the thread has neither children nor tracees.
+    ``asked`` is called with the number of a rule whose handler is to be asked about a stop. Raise
+    OSError of the reply, ChildProcessError when the thread has neither children nor tracees.
     """
     control, ring = tables.control.view, tables.ring
     _reply(tables)
@@ -60,6 +62,11 @@ def next_change(tables: t.StopTables) -> int:
             control[t.CHANGE_TID], control[t.CHANGE_STATUS] = tid, status
             return t.CHANGED
         control[t.BEAT] -= 1
+        if answered >= t.ASKED:
+            control[t.CHANGE_TID], control[t.CHANGE_STATUS] = tid, status
+            control[t.REPLY_REQUEST], control[t.REPLY_SIGNAL] = ptrace.PTRACE_CONT, 0
+            asked(answered - t.ASKED)
+            _reply(tables)
 
 
 def _reply(tables: t.StopTables) -> None:
@@ -98,8 +105,8 @@ def _fill_queue(tables: t.StopTables) -> None:
     control[t.QUEUE_FIRST], control[t.QUEUE_END] = 0, count
 
 
-def _answer(tables: t.StopTables, tid: int, status: int) -> bool:
-    """Answer a change of a tracee; False if that is Python's to do."""
+def _answer(tables: t.StopTables, tid: int, status: int) -> int:
+    """Answer a change of a tracee; False if that is Python's, ASKED + a rule if its handler's."""
     if status == _TRAP_STOP:
         is_ready = tables.tracees.view[t.RECORD_WORDS * tid + t.TRACEE_STATE] == t.READY
         return is_ready and _trap_stop(tables, tid)
@@ -111,7 +118,7 @@ def _answer(tables: t.StopTables, tid: int, status: int) -> bool:
         return _ended(tables)  # By another thread's execve, or SIGKILL.
     state = tables.tracees.view[t.RECORD_WORDS * tid + t.TRACEE_STATE]
     if is_seccomp:
-        return state != t.TO_PYTHON and _seccomp_stop(tables, tid, info)
+        return _seccomp_stop(tables, tid, info) if state != t.TO_PYTHON else False
     if info.op != ptrace.PTRACE_SYSCALL_INFO_EXIT or state < t.PENDING:
         return False
     if leave(tables, tid, info, monotonic_ns()):
@@ -129,10 +136,10 @@ def _info(tables: t.StopTables, tid: int) -> ptrace.SyscallInfo:
     return tables.info
 
 
-def _seccomp_stop(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo) -> bool:
+def _seccomp_stop(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo) -> int:
     action = enter(tables, tid, info, monotonic_ns())
-    if action == t.TO_PYTHON:
-        return False
+    if action == t.TO_PYTHON or action >= t.ASKED:
+        return action
     if action in (t.SKIP, t.SKIP_INSPECT):
         _set_result(tables, tid, skips=True)
     (ptrace.syscall if action in (t.INSPECT, t.SKIP_INSPECT) else ptrace.cont)(tid)
@@ -224,12 +231,15 @@ def _set_result(tables: t.StopTables, tid: int, *, skips: bool) -> None:
 
 
 def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) -> int:
-    """Look up the answer to a seccomp-stop; count and record it, unless it is TO_PYTHON."""
+    """Look up the answer to a seccomp-stop; count and record it, unless it is TO_PYTHON.
+
+    ASKED + a rule: its handler is to be asked.
+    """
     call = _call_of(info)
     verdict = _settle(tables, tid, call, info)
     answer = tables.answers.view[t.ANSWER_WORDS * verdict :][: t.ANSWER_WORDS]
-    if call < 0 or not answer[t.ACTION]:
-        return t.TO_PYTHON
+    if call < 0 or answer[t.ACTION] in (t.TO_PYTHON, t.ASK):
+        return _for_python(tables, call, answer)
     word = _word(call)
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
     record[t.ENTERED_NS], record[t.LEFT_NS] = now, 0
@@ -264,6 +274,15 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
         assert tables.ring is not None
         tables.ring.append(tables.record(tid))
     return action
+
+
+def _for_python(tables: t.StopTables, call: int, answer: Sequence[int]) -> int:
+    """Tell whether a rule's handler is to be asked at once about a call, and count that then."""
+    if call < 0 or answer[t.ACTION] == t.TO_PYTHON or not tables.control.view[t.ASKS]:
+        return t.TO_PYTHON
+    _count(tables, call, calls=1, stops=1, handler_calls=1)
+    tables.control.view[t.SECCOMP_STOPS] += 1
+    return t.ASKED + answer[t.RULE]
 
 
 def _call_of(info: ptrace.SyscallInfo) -> int:
@@ -327,9 +346,11 @@ def _count(
     stops: int = 0,
     errors: int = 0,
     nanoseconds: int = 0,
+    handler_calls: int = 0,
 ) -> None:
     view, at = tables.counters.view, t.COUNTER_WORDS * call
-    for word, value in zip(range(at, at + 4), (calls, stops, errors, nanoseconds), strict=True):
+    counts = (calls, stops, errors, nanoseconds, handler_calls)
+    for word, value in enumerate(counts, at):
         view[word] += value
 
 

@@ -114,6 +114,7 @@ class UserNotify:
     def _tell_of_execution(self) -> None:
         if not self._has_executed:
             self._has_executed = True
+            self.supervisors.executed()
             pid = self._root
             self._observe(EventStop(pid, pid, "exec", pid, time_ns=monotonic_ns()))
 

@@ -107,9 +107,11 @@ def answered_by_the_loop(tracer: Tracer) -> int:
     mechanism: Any = tracer._run.loop
     if isinstance(mechanism, UserNotify):
         supervisors = mechanism.supervisors._supervisors
-        return sum(counter.calls for one in supervisors for _key, counter in one.tables.calls())
+        calls = [counter for one in supervisors for _key, counter in one.tables.calls()]
+        return sum(counter.calls - counter.handler_calls for counter in calls)
+    asked = sum(counter.handler_calls for _key, counter in mechanism.tables.calls())
     answered: int = mechanism.tables.answered
-    return answered
+    return answered - asked
 
 
 # ------------------------------------------------------------------------------- copies

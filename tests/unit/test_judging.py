@@ -33,6 +33,7 @@ from accel.plan import Plan, Rule
 from accel.pointees import Look, _is_within
 from accel.policy import HandlerPolicy
 from accel.records import ABIS
+from accel.results import CallCounter
 from accel.tracee import StopMemory, Tracee
 from bpf.value import replace
 from tests.random_rules import (
@@ -322,7 +323,7 @@ def test_a_rule_that_is_found_does_what_it_would_do_in_the_filter() -> None:
     ).fitted()
     quiet = [t.RESUME, t.SKIP, t.SKIP]
     assert actions(plan) == [
-        *quiet, t.INSPECT, t.SKIP, t.TO_PYTHON, t.TO_PYTHON, t.SKIP, t.RESUME,
+        *quiet, t.INSPECT, t.SKIP, t.TO_PYTHON, t.ASK, t.SKIP, t.RESUME,
     ]  # fmt: skip
     observed = actions(plan, calls_observed=True)
     assert observed == [*quiet, *[t.TO_PYTHON] * 5, t.RESUME]
@@ -431,10 +432,33 @@ def test_what_is_notified_is_left_to_python_where_its_rule_is() -> None:
     policy = HandlerPolicy(plan, calls_observed=False)
     tables = NotifyTables(-1, policy.notify_answers(), policy.notify_judgements(), polls=False)
     at = t.ANSWER_WORDS * (t.JUDGED + plan.ret_data_of(0))
-    assert tables.verdicts.view[at + nt.ACTION] == t.TO_PYTHON
+    assert tables.verdicts.view[at + nt.ACTION] == t.ASK
     assert tables.verdicts.view[t.ANSWER_WORDS * t.NOBODY + nt.ACTION] == t.RESUME
     actions = {
         name: tables.answers.view[nt.ANSWER_WORDS * Abi.X86_64.numbers[name] + nt.ACTION]
         for name in ("openat", "io_uring_setup", "read")
     }
     assert actions == {"openat": t.JUDGE, "io_uring_setup": t.TO_PYTHON, "read": t.TO_PYTHON}
+
+
+@pytest.mark.parametrize("abi", [Abi.X86_64, Abi.I386])
+def test_a_handler_is_asked_at_once_only_about_threads_that_python_knows(
+    notify_loop: ModuleType, abi: Abi
+) -> None:
+    """And once the command runs. Who asks finds the call counted."""
+    number = abi.numbers["getppid"]
+    rules = (Rule(SyscallMask("getppid"), None, lambda _stop: None, by_notify=True),)
+    plan = Plan(rules, mechanism="user-notify").fitted()
+    answers = HandlerPolicy(plan, calls_observed=False).notify_answers()
+    ours, theirs = (NotifyTables(-1, answers, polls=False) for _ in range(2))
+    made = Call(os.getpid(), os.getpid(), abi, number, (1, 2, 3, 4, 5, 6))
+    for asks, known, found in ((1, 0, 0), (0, 1, 0), (1, 1, t.ASKED)):
+        for tables in (ours, theirs):
+            tables.control.view[nt.ASKS] = asks
+            tables.identities.view[os.getpid()] = os.getpid() * known
+            notify(tables, made)
+        assert notify_twin._answer(ours) == notify_loop._answer(theirs.control.address) == found
+        assert answered(ours) == answered(theirs)
+    ours.failed()
+    expected = CallCounter(calls=1, notifications=1, handler_calls=1, errors=1)
+    assert dict(ours.calls()) == {(abi, number): expected}

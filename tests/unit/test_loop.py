@@ -33,6 +33,7 @@ from accel.mechanisms.loop_choice import LoopChoice
 from accel.mechanisms.ring import Ring
 from accel.mechanisms.stop_tables import StopTables
 from accel.records import ALONE, ENTERED, INJECTED, RETURNED, Batch, Record
+from accel.results import CallCounter
 from tests.support import require
 
 DECISIONS = {
@@ -58,6 +59,8 @@ STRINGS = [
     ctypes.create_string_buffer(text) for text in (b"/etc/passwd", b"", b"x" * 700, b"y" * 5000)
 ]
 ADDRESSES = [*(ctypes.addressof(string) for string in STRINGS), 0, 16, (1 << 64) - 1]
+#: The rule of a handler that decides alone.
+ASKING = 0xAC0A
 #: Calls of which the second argument, or the first and third, are captured.
 CAPTURES = {(Abi.X86_64, 110): 0b10, (Abi.X86_64, 0): 0b101, (Abi.I386, 110): 0b1}
 
@@ -88,7 +91,7 @@ infos = st.builds(
     instruction_pointer=st.sampled_from([0x401000, VSYSCALL - 1, VSYSCALL, VSYSCALL + 4096]),
     number=st.sampled_from([0, 1, 110, *(call[1] for call in _OPEN), 1023, 1024, -1, 0x40000001]),
     arguments=arguments,
-    ret_data=st.sampled_from([*ANSWERS, 0xAC04, 0xAC04, 0xFFFE, 0]),
+    ret_data=st.sampled_from([*ANSWERS, 0xAC04, 0xAC04, ASKING, 0xFFFE, 0]),
     result=st.sampled_from([0, -1, -4095, -4096, 7, -(1 << 63)]),
     stack_pointer=st.sampled_from([0, 0x7FFF_0000_1000]),
 )
@@ -112,7 +115,7 @@ def compiled_loop():
 
 def tables_for_all(**ring: Any) -> StopTables:
     """New tables in which all tids may be answered."""
-    answers = ANSWERS | {0xAC04: _JUDGED[0]}
+    answers = ANSWERS | {0xAC04: _JUDGED[0], ASKING: Answer(Decision.resume(), 10, asks=True)}
     tables = StopTables(answers, Ring(**ring) if ring else None, CAPTURES, judgements=JUDGEMENTS)
     for tid in TIDS:
         tables.admit(tid, tid + 1 & 0x3FFFFF)
@@ -148,13 +151,15 @@ def _signed(word: int) -> int:
 
 # The first one compiles.
 @settings(deadline=None, max_examples=150, phases=[Phase.explicit, Phase.generate])
-@given(stops, st.none() | rings)
+@given(stops, st.none() | rings, st.booleans())
 def test_compiled_loop_and_twin_agree_on_every_sequence_of_stops(
-    recorded: list, ring: dict | None
+    recorded: list, ring: dict | None, asks: bool
 ) -> None:
     """Answers, states of tracees, counters, records, captured strings: equal after each stop."""
     loop = compiled_loop()
     ours, theirs = tables_for_all(**ring or {}), tables_for_all(**ring or {})
+    for tables in (ours, theirs):
+        tables.control.view[stop_tables.ASKS] = asks
     for tid, info, now in recorded:
         store(theirs, info)
         control = theirs.control.address
@@ -362,9 +367,23 @@ def test_a_full_ring_drops_and_counts_or_is_waited_for() -> None:
 def test_what_the_loop_cannot_answer_is_pythons(decision: Decision) -> None:
     """Results beyond 63 bits, and what is told as an exit though nothing returns."""
     tables = StopTables({0xAC00: Answer(decision)})
-    assert not tables.has_answers
     info = SyscallInfo(3, Abi.X86_64.audit_arch, 0, number=1, ret_data=0xAC00)
     assert twin_loop.enter(tables, 1, info, 0) == stop_tables.TO_PYTHON
+
+
+@pytest.mark.parametrize("abi", [Abi.X86_64, Abi.I386])
+def test_a_handler_that_alone_looks_is_asked_unless_somebody_forbids_it(abi: Abi) -> None:
+    """Who asks finds the call counted, and its failure where the loop counts those."""
+    tables = tables_for_all()
+    info = SyscallInfo(3, abi.audit_arch, 0, number=110, ret_data=ASKING)
+    assert twin_loop.enter(tables, TIDS[1], info, 0) == stop_tables.TO_PYTHON
+    tables.control.view[stop_tables.ASKS] = True
+    store(tables, info)
+    assert twin_loop.enter(tables, TIDS[1], info, 0) == stop_tables.ASKED + 10
+    tables.failed()
+    expected = CallCounter(calls=1, stops=1, handler_calls=1, errors=1)
+    assert dict(tables.calls()) == {(abi, 110): expected}
+    assert tables.answered == 1
 
 
 def test_a_renamed_tracee_keeps_its_pending_call() -> None:

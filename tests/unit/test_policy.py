@@ -89,7 +89,6 @@ def test_the_last_exit_handler_that_answers_wins() -> None:
     answers = policy(None, lambda _s: 1, lambda _s: 2, lambda _s: None)
     stop = SyscallExitStop(CALL, 7, NoMemory())
     assert answers.returned(stop) == (2, 3)
-    assert answers.handler_calls == 3
 
 
 def test_what_a_handler_raises_is_kept() -> None:
