@@ -78,7 +78,7 @@ _REGS_ABI_32, _REGS_ABI_64 = 1, 2
 _BX, _CX, _DX, _SI, _DI, _BP, _SAMPLE_SP, _SAMPLE_IP, _R8, _R9, _R10 = range(11)
 
 # The layout of the tables: a copy, as the bytes in the cache would miss a change of the original.
-_BEAT_DUE, _CHANGED, _RING_FULL, _ASKED = 0, 1, 2, 16
+_BEAT_DUE, _CHANGED, _RING_FULL, _ASKED, _EXITS = 0, 1, 2, 16, 1 << 16
 _TO_PYTHON, _READY, _PENDING = 0, 1, 2
 _RESUME, _SKIP, _INSPECT, _SKIP_INSPECT, _JUDGE, _ASK = 1, 2, 3, 4, 5, 6
 #: What a function of the user's may return at most.
@@ -253,6 +253,13 @@ def _count_stop(control: int, call: int, handlers: int) -> int:
     return counters
 
 
+@njit(inline="always")
+def _asks(control: int, answer: int) -> bool:
+    """Whether handlers are asked at once, where an answer wants that."""
+    is_asking = _get(answer, _ACTION) == _ASK or _get(answer, _EXIT) == _ASK
+    return not is_asking or _get(control, _ASKS) != 0
+
+
 @njit
 def enter(control: int, tid: int, now: int) -> int:
     """Look up the answer to a seccomp-stop; count and record it, unless it is TO_PYTHON.
@@ -265,7 +272,7 @@ def enter(control: int, tid: int, now: int) -> int:
     verdict = _settle(control, tid, call, _get(info, 10) & 0xFFFF)
     answer = _answer_of(control, verdict)
     action = _get(answer, _ACTION)
-    if call < 0 or action == _TO_PYTHON or (action == _ASK and _get(control, _ASKS) == 0):
+    if call < 0 or action == _TO_PYTHON or not _asks(control, answer):
         return _TO_PYTHON
     if action == _ASK:
         _count_stop(control, call, 1)
@@ -301,7 +308,10 @@ def enter(control: int, tid: int, now: int) -> int:
 
 @njit
 def leave(control: int, tid: int, now: int) -> int:
-    """Count and record the exit-stop of the pending call; tell whether its result is replaced."""
+    """Count and record the exit-stop of the pending call; tell whether its result is replaced.
+
+    ASKED + EXITS + a rule: its handler is to be asked.
+    """
     info = control + 8 * _INFO
     record = _record_of(control, tid)
     answer = _answer_of(control, _get(record, _TRACEE_STATE) - _PENDING)
@@ -311,12 +321,13 @@ def leave(control: int, tid: int, now: int) -> int:
     _set(record, _TRACEE_STATE, _READY)
     _set(record, _LEFT_NS, now)
     _set(record, _RESULT, _get(info, 3))
-    replaced = 0
-    if _get(answer, _EXIT) != 0:
-        replaced = _call(_get(answer, _EXIT), record, _get(answer, _EXIT_STATE), control)
-        if replaced != 0:
-            _set(record, _RESULT, _get(control, _NEW_VALUE))
-            flags |= _IS_INJECTED
+    replaced = False
+    asks = _get(answer, _EXIT) == _ASK and _get(control, _ASKS) != 0
+    if _get(answer, _EXIT) not in (0, _ASK):
+        replaced = _call(_get(answer, _EXIT), record, _get(answer, _EXIT_STATE), control) != 0
+    if replaced:
+        _set(record, _RESULT, _get(control, _NEW_VALUE))
+        flags |= _IS_INJECTED
     result = _get(record, _RESULT)
     counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
     add(counters, _STOPS, 1)
@@ -327,7 +338,10 @@ def leave(control: int, tid: int, now: int) -> int:
     if _get(answer, _RECORDED) != 0:
         _set(record, _FLAGS, flags)
         append(control, record)
-    return replaced
+    if asks:
+        add(counters, _HANDLER_CALLS, 1)
+        return _ASKED + _EXITS + _get(answer, _RULE)
+    return 1 if replaced else 0
 
 
 @njit
@@ -363,8 +377,11 @@ def _seccomp_stop(control: int, tid: int) -> int:
 
 @njit
 def _exit_stop(control: int, tid: int) -> int:
-    """Answer the exit-stop of a pending call."""
-    if leave(control, tid, _now(control)) != 0:
+    """Answer the exit-stop of a pending call; ASKED + EXITS + a rule if its handler's."""
+    replaced = leave(control, tid, _now(control))
+    if replaced >= _ASKED:
+        return replaced
+    if replaced != 0:
         _set_result(control, tid, _SET_RESULT)
     _ptrace(_PTRACE_CONT, tid, 0, 0)
     return 1

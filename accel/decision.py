@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno as _errno
+from collections.abc import Callable
+from typing import Any
 
 from bpf.value import frozen, replace
 
@@ -231,8 +233,9 @@ class Answer:
     #: The position of that rule in its plan.
     rule: int = 0
     is_recorded: bool = True
-    #: Whether it is rather the rule's handler, in Python, that decides, and all who looks.
-    asks: bool = False
+    #: A handler, in Python, that is asked, as all who looks: what a call gets or, if the decision
+    #: has an exit-stop, which result.
+    asks: Callable[[Any], object] | None = None
     entry: tuple[int, int] = (0, 0)
     exit: tuple[int, int] = (0, 0)
 

@@ -23,6 +23,7 @@ __all__ = ["ExitHandler", "ExitRule", "HandlerPolicy"]
 #: Mechanisms whose stops tell no rule, so that the loop knows no answer.
 _WITHOUT_LOOP: Final = ("ptrace-syscall", "sysemu")
 
+_INSPECT: Final = Decision.inspect()
 _RESUME: Final = Decision.resume()
 
 #: Sees a result; returns the one to put in its place, or None to keep it.
@@ -58,8 +59,6 @@ class HandlerPolicy:
         #: Whether somebody observes calls at all, and not only counts them.
         self.calls_observed = calls_observed
         self._is_recorded = is_recorded
-        #: The handler of each rule.
-        self.handlers = tuple([rule.handler for rule in plan.rules])
         #: Rules that a call only may fall under when it stops; every stop asks.
         self._unsettled = frozenset(
             index for index, rule in enumerate(plan.rules) if rule.judged or rule.where.reads_memory
@@ -178,7 +177,7 @@ class HandlerPolicy:
     def _loop_answer(self, index: int, rule: Rule, mask: SyscallMask) -> Answer | None:
         """Make the loop's answer to the calls of ``mask`` under a rule; None if it has none."""
         if self._needs_python(rule, mask):
-            return Answer(_RESUME, index, asks=True) if self._asks(rule, mask) else None
+            return self._asking(index, rule, mask)
         exits = [one for one in self.exit_rules if mask & one.mask]
         leaving = exits[0].compiled if exits else None
         entering = rule.compiled
@@ -190,16 +189,20 @@ class HandlerPolicy:
             exit=(leaving.address, leaving.state_address) if leaving is not None else (0, 0),
         )
 
-    def _asks(self, rule: Rule, mask: SyscallMask) -> bool:
-        """Tell whether all that Python does about the calls of a rule is to ask its handler."""
-        return (
-            rule.handler is not None
-            and rule.compiled is None
-            and self._has_filter
-            and not (self.calls_observed or self._is_recorded or rule.by_event)
-            and not (rule.observed and self.exits_observed)
-            and not any(mask & one.mask for one in self.exit_rules)
-        )
+    def _asking(self, index: int, rule: Rule, mask: SyscallMask) -> Answer | None:
+        """Make an answer to the calls of a rule that only one handler looks at, once; or None."""
+        is_watched = self.calls_observed or (rule.observed and self.exits_observed)
+        if is_watched or self._is_recorded or rule.by_event or not self._has_filter:
+            return None
+        exits = [one for one in self.exit_rules if mask & one.mask]
+        is_undecided = rule.decision is None or rule.decision == _INSPECT
+        if rule.handler is not None and rule.compiled is None and not exits:
+            return Answer(_RESUME, index, asks=rule.handler)
+        if rule.handler is None and is_undecided and len(exits) == 1 and not rule.by_notify:
+            [leaving] = exits
+            if leaving.compiled is None and not (mask - leaving.mask or rule.where.results):
+                return Answer(_INSPECT, index, asks=leaving.handler)
+        return None
 
     def tells_exit(self, number: int, returned: int) -> bool:
         """Tell whether the exit of a call of a rule is to be told."""
@@ -296,18 +299,25 @@ class HandlerPolicy:
         for one in self._exits_of(stop.call):
             ran += 1
             try:
-                answer = one.handler(stop)
-            except AccelError:
-                raise
-            except Exception as error:
-                raise HandlerError(f"the exit handler of {stop.name} raised {error!r}") from error
-            if answer is not None and not isinstance(answer, int):
-                raise HandlerError(
-                    f"the exit handler of {stop.name} returned {answer!r}:"
-                    " return the new result, or None to keep it"
-                )
-            changed = changed if answer is None else answer
+                answer: object = one.handler(stop)
+            except BaseException as error:  # noqa: BLE001 - which ``replacing`` raises
+                answer = error
+            replacing = self.replacing(stop, answer)
+            changed = changed if replacing is None else replacing
         return changed, ran
+
+    def replacing(self, stop: SyscallExitStop, answer: object) -> int | None:
+        """Read what the handler of an exit returned, or the exception that it raised."""
+        if isinstance(answer, BaseException):
+            if isinstance(answer, AccelError) or not isinstance(answer, Exception):
+                raise answer
+            raise HandlerError(f"the exit handler of {stop.name} raised {answer!r}") from answer
+        if answer is not None and not isinstance(answer, int):
+            raise HandlerError(
+                f"the exit handler of {stop.name} returned {answer!r}:"
+                " return the new result, or None to keep it"
+            )
+        return answer
 
 
 def _done_by_python(decision: Decision, rule: Rule) -> str:

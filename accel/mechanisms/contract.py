@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from accel.abi import Abi
@@ -88,13 +88,6 @@ class Policy(Protocol):
         At a stop before the call, 4 and 6 mean that it is not told, only the exit is.
         """
 
-    @property
-    def handlers(self) -> Sequence[Callable[[SyscallEntryStop], object] | None]:
-        """The handler of each rule; that of one whose answer ``asks`` is called past ``decide``.
-
-        What it returns, or raises, is for ``decided`` to read.
-        """
-
     def decided(self, rule: RuleNumber, stop: SyscallEntryStop, answer: object) -> Decision:
         """Read what the handler of a rule returned, or the exception that it raised; as ``decide``.
 
@@ -109,6 +102,12 @@ class Policy(Protocol):
 
     def returned(self, stop: SyscallExitStop) -> tuple[int | None, int]:
         """Show a result to its handlers; return the one to replace it with, and how many ran."""
+
+    def replacing(self, stop: SyscallExitStop, answer: object) -> int | None:
+        """Read what the handler of an exit returned, or the exception that it raised.
+
+        Raise HandlerError if that is no result.
+        """
 
 
 class Mechanism(Protocol):

@@ -14,32 +14,30 @@ from accel.abi import Abi
 from accel.call import Call, Memory
 from accel.mechanisms.calls import call_of
 from accel.mechanisms.notified_memory import NotifiedMemory
-from accel.stops import Arguments, SyscallEntryStop
+from accel.records import ABIS
+from accel.stops import Arguments, SyscallEntryStop, SyscallExitStop
 from accel.tracee import StopMemory, Tracee
 
-__all__ = ["blank_stop"]
+__all__ = ["blank_exit_stop", "blank_stop"]
 
 _WORD: Final = 0xFFFF_FFFF
 _X86_64: Final = Abi.X86_64
 _X86_64_ARCH: Final = Abi.X86_64.audit_arch
 
-
-class _Parts(SyscallEntryStop):
-    """What a stop is made of: the kernel's words, the tracee and its tid, the stop's number."""
-
-    __slots__ = ("_call", "_made_of", "_memory")
-    _call: Call | None
-    _made_of: tuple[Any, ...]
-    _memory: Memory | None
+# A stop is made blank, of a class whose slots are set as in any object; when they are set it gets
+# another class of the same slots, which refuses, as a stop does. To set a slot past such a refusal
+# is a call, and takes ten times as long.
 
 
-class _Live(_Parts):
-    """A ``SyscallEntryStop`` whose call and memory are made when first asked for."""
+class _Live:
+    """Makes the call and the memory of a stop when they are first asked for."""
 
     __slots__ = ()
+    _call: Call | None
+    _memory: Memory | None
 
     @property
-    def call(self) -> Call:  # type: ignore[override]  # read-only, as it is there
+    def call(self) -> Call:
         """The call."""
         call = self._call
         if call is None:
@@ -63,7 +61,19 @@ class _Live(_Parts):
         raise NotImplementedError
 
 
-class _SeccompStop(_Live):
+# ------------------------------------------------------------------------------- before a call
+
+
+class _EntryParts(SyscallEntryStop):
+    """What a stop is made of: the kernel's words, the tracee and its tid, the stop's number."""
+
+    __slots__ = ("_call", "_made_of", "_memory")
+    _call: Call | None
+    _made_of: tuple[Any, ...]
+    _memory: Memory | None
+
+
+class _SeccompStop(_Live, _EntryParts):  # type: ignore[override]  # read-only
     """The stop of a traced call; its words are those of a ``ptrace.SYSCALL_INFO``."""
 
     __slots__ = ()
@@ -88,11 +98,11 @@ class _SeccompStop(_Live):
         return StopMemory(tracee, stop_number)
 
 
-class _NotifiedStop(_Live):
+class _NotifiedStop(_Live, _EntryParts):  # type: ignore[override]  # as above
     """The stop of a call that notified; its words are those of ``NotifyTables.notification``."""
 
     __slots__ = ()
-    __qualname__ = "SyscallEntryStop"  # That is how it prints.
+    __qualname__ = "SyscallEntryStop"
 
     @property
     def args(self) -> Arguments:
@@ -115,8 +125,8 @@ class _NotifiedStop(_Live):
         return NotifiedMemory(tracee, listener, words[0], stop_number)
 
 
-class _Blank(_Parts):
-    """A stop that is none yet: its slots are set as in any object, and not by a call for each."""
+class _BlankStop(_EntryParts):
+    """A stop that is none yet."""
 
     __slots__ = ()
     # Only if a class changes neither does Python know a faster way.
@@ -138,6 +148,59 @@ class _Blank(_Parts):
         self.__class__ = _NotifiedStop  # type: ignore[assignment]  # as above
 
 
+# ------------------------------------------------------------------------------- after it
+
+
+class _ExitParts(SyscallExitStop):
+    """What a stop is made of: fields as of ``accel.records.LAYOUT``, the tracee, its number."""
+
+    __slots__ = ("_call", "_made_of", "_memory")
+    _call: Call | None
+    _made_of: tuple[Any, ...]
+    _memory: Memory | None
+
+
+class _ExitStop(_Live, _ExitParts):  # type: ignore[override]  # as above
+    """The exit-stop of a call that the loop let run."""
+
+    __slots__ = ()
+    __qualname__ = "SyscallExitStop"
+
+    @property
+    def args(self) -> Arguments:
+        """The arguments, by name or number."""
+        fields = self._made_of[0]
+        return Arguments(fields[8:14], ABIS[fields[5]], fields[4])
+
+    def _make_call(self) -> Call:
+        fields = self._made_of[0]
+        tid, pid, number, abi = fields[2:6]
+        return Call(tid, pid, ABIS[abi], number, fields[8:14], *fields[20:22])
+
+    def _make_memory(self) -> Memory:
+        _fields, tracee, stop_number = self._made_of
+        return StopMemory(tracee, stop_number)
+
+
+class _BlankExitStop(_ExitParts):
+    """A stop that is none yet."""
+
+    __slots__ = ()
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
+
+    def returned(self, fields: tuple[int, ...], tracee: Tracee) -> None:
+        """Be the exit-stop of a tracee."""
+        self._made_of = (fields, tracee, tracee.stop_number)
+        self._call = self._memory = None
+        self.entered_ns, self.time_ns = fields[0], fields[1]  # type: ignore[misc]  # not frozen
+        self.result = fields[14]  # type: ignore[misc]  # as above
+        self.text = ""  # type: ignore[misc]  # as above
+        self.injected = self.alone = self.delayed = False  # type: ignore[misc]  # as above
+        self.__class__ = _ExitStop  # type: ignore[assignment]  # of the same slots
+
+
 _keep: Final = object.__setattr__
-#: Make a stop that is to be ``traced`` or ``notified``, which is all that it takes.
-blank_stop: Final = partial(object.__new__, _Blank)
+#: Make a stop that is to be ``traced`` or ``notified``, or one that is to have ``returned``.
+blank_stop: Final = partial(object.__new__, _BlankStop)
+blank_exit_stop: Final = partial(object.__new__, _BlankExitStop)

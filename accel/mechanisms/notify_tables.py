@@ -8,9 +8,9 @@ the loop judges it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from accel._kernel.notify import CONTINUE, NOTIFICATION
 from accel._kernel.words import Words
@@ -85,6 +85,8 @@ class NotifyTables:
         #: Of each thread that Python has looked up, its process.
         self.identities = Words(_PID_MAX_LIMIT)
         self.memory = Words(_MEMORY_WORDS)
+        #: Whom the loop asks, by the number of the rule.
+        self.handlers: dict[int, Callable[[Any], object]] = {}
         #: Tell what was received: id, tid, flags, number, arch, ip, six arguments.
         self.notification = partial(NOTIFICATION.unpack_from, self.control.bytes, 8 * INFO)
         view = self.control.view
@@ -93,7 +95,7 @@ class NotifyTables:
         view[IDENTITY_TABLE], view[MEMORY_TABLE] = self.identities.address, self.memory.address
         for (abi, number), answer in answers.items():
             if number < MAX_NUMBER:
-                _store(self.answers, call_index(abi, number), answer)
+                self._store(self.answers, call_index(abi, number), answer)
         #: What calls are judged by, and the answers to those that were.
         self.judge: JudgeTables | None = None
         self.verdicts = Words(ANSWER_WORDS * 2 * JUDGED)
@@ -107,11 +109,20 @@ class NotifyTables:
         view = self.control.view
         view[JUDGEMENT], view[VERDICT_TABLE] = judge.words.address, self.verdicts.address
         for ret_data, answer in judgements.answers:
-            _store(self.verdicts, JUDGED + ret_data, answer)
+            self._store(self.verdicts, JUDGED + ret_data, answer)
         self.verdicts.view[ANSWER_WORDS * NOBODY + ACTION] = RESUME
         for (abi, number), _candidates in judgements.candidates:
             if number < MAX_NUMBER:
                 self.answers.view[ANSWER_WORDS * call_index(abi, number) + ACTION] = JUDGE
+
+    def _store(self, table: Words, index: int, answer: Answer) -> None:
+        view, at = table.view, ANSWER_WORDS * index
+        view[at + ACTION] = action = _action(answer)
+        view[at + VALUE] = answer.decision.value or 0 if action == SKIP else 0
+        view[at + RULE] = answer.rule
+        view[at + ENTRY], view[at + ENTRY_STATE] = answer.entry
+        if answer.asks is not None:
+            self.handlers[answer.rule] = answer.asks
 
     def let_run(self) -> None:
         """Let the loop answer: the call runs. It does so before it waits.
@@ -131,11 +142,9 @@ class NotifyTables:
             view[ANSWER + 1] = value if value < 1 << 63 else value - (1 << 64)
         view[REPLY] = 1
 
-    def failed(self) -> None:
-        """Count that the call which a handler was asked about fails."""
-        _id, _tid, _flags, number, arch, *_rest = self.notification()
-        call = number + MAX_NUMBER * (arch == Abi.I386.audit_arch)
-        self.counters.view[COUNTER_WORDS * call + ERRORS] += 1
+    def failed(self, abi: Abi, number: int) -> None:
+        """Count that a call which a handler was asked about fails."""
+        self.counters.view[COUNTER_WORDS * call_index(abi, number) + ERRORS] += 1
 
     def calls(self) -> Iterator[tuple[tuple[Abi, int], CallCounter]]:
         """List the calls that the loop answered or asked about, with what it counted."""
@@ -160,17 +169,9 @@ def call_index(abi: Abi, number: int) -> int:
     return number + (ABIS.index(abi) << CALL_SHIFT)
 
 
-def _store(table: Words, index: int, answer: Answer) -> None:
-    view, at = table.view, ANSWER_WORDS * index
-    view[at + ACTION] = action = _action(answer)
-    view[at + VALUE] = answer.decision.value or 0 if action == SKIP else 0
-    view[at + RULE] = answer.rule
-    view[at + ENTRY], view[at + ENTRY_STATE] = answer.entry
-
-
 def _action(answer: Answer) -> int:
     decision = answer.decision
-    if answer.asks:
+    if answer.asks is not None:
         return ASK
     if answer.entry[0]:
         return RESUME  # It decides itself.

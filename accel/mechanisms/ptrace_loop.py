@@ -111,7 +111,7 @@ class PtraceLoop(abc.ABC):
         #: How many threads were ever traced.
         self.seen = 0
         self._policy = policy
-        self._handlers = policy.handlers
+        self._handlers = self.tables.handlers
         self._observe = observe
         self._exit_stops = None
         if exit_events is not None:
@@ -227,7 +227,7 @@ class PtraceLoop(abc.ABC):
             self._stopped(tid, status)
 
     def _asked(self, rule: int) -> None:
-        """Ask the handler of a rule about a seccomp-stop; here the loop never wants that."""
+        """Ask the handler of a rule about a stop; here the loop never wants that."""
         raise NotImplementedError(rule)
 
     def _next_change(self) -> tuple[int, int]:

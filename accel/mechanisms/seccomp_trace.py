@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from accel.call import Call
 from accel.decision import Decision
 from accel.errors import TraceeDied
-from accel.mechanisms.live_stop import blank_stop
+from accel.mechanisms.live_stop import blank_exit_stop, blank_stop
 from accel.mechanisms.placement import AFFINITY_CALLS
 from accel.mechanisms.ptrace_loop import PtraceLoop
-from accel.mechanisms.stop_tables import CHANGE_STATUS, CHANGE_TID, REPLY_TID
-from accel.stops import SyscallEntryStop
+from accel.mechanisms.stop_tables import CHANGE_STATUS, CHANGE_TID, EXITS, REPLY_TID
 from accel.tracee import Tracee
 
 __all__ = ["SeccompTrace"]
 
 _CLONE_UNTRACED: Final = 0x0080_0000
 _RESUME: Final = Decision.resume()
-_MAX_ERRNO: Final = 4095
+_ERRORS: Final = range(-4095, 0)
 
 
 class SeccompTrace(PtraceLoop):
@@ -33,35 +34,64 @@ class SeccompTrace(PtraceLoop):
         Nobody else looks at the call, and the loop has counted it, so that most answers take but a
         word to the loop.
         """
+        if rule >= EXITS:
+            self._asked_of_exit(rule - EXITS)
+            return
         tables = self.tables
         view = tables.control.view
         tracee = self.tracees[view[CHANGE_TID]]
         stop = blank_stop()
         stop.traced(tables.words(), tracee)
         try:
-            answer: object = self._handlers[rule](stop)  # type: ignore[misc]  # this rule has one
-        except BaseException as error:  # noqa: BLE001 - whoever decides raises it again
+            answer = self._handlers[rule](stop)
+        except BaseException as error:  # noqa: BLE001 - which ``decided`` raises
             answer = error
         if answer is None or answer is _RESUME:
             pass
         elif type(answer) is Decision and answer.is_skip:
             value = answer.value or 0
             tables.skip_call(value)
-            if -_MAX_ERRNO <= value < 0:
-                tables.failed()
+            if value in _ERRORS:
+                tables.failed(stop.abi, stop.number)
         else:
-            self._carry_out(tracee, stop, rule, answer)
+            with self._answering(tracee):
+                decision = self._policy.decided(rule, stop, answer)
+                self.calls.carry_out(tracee, stop, rule, decision)
+                self._resume(tracee)
             return
         tracee.stop_number += 1
         view[REPLY_TID] = tracee.tid
 
-    def _carry_out(self, tracee: Tracee, stop: SyscallEntryStop, rule: int, answer: object) -> None:
-        """Do what a handler wants that takes more; it may also have failed."""
+    def _asked_of_exit(self, rule: int) -> None:
+        """Ask the handler of a rule about an exit-stop; only who replaces the result takes more."""
+        tables = self.tables
+        view = tables.control.view
+        tid = view[CHANGE_TID]
+        tracee = self.tracees[tid]
+        stop = blank_exit_stop()
+        stop.returned(tables.fields(tid), tracee)
         try:
-            self.calls.carry_out(tracee, stop, rule, self._policy.decided(rule, stop, answer))
+            answer = self._handlers[rule](stop)
+        except BaseException as error:  # noqa: BLE001 - which ``replacing`` raises
+            answer = error
+        if answer is None:
+            tracee.stop_number += 1
+            view[REPLY_TID] = tid
+            return
+        with self._answering(tracee):
+            result = self._policy.replacing(stop, answer)
+            if result is not None and result != stop.result:
+                tables.set_result(result)
+                tables.failed(stop.abi, stop.number, (result in _ERRORS) - (stop.result in _ERRORS))
             self._resume(tracee)
+
+    @contextlib.contextmanager
+    def _answering(self, tracee: Tracee) -> Iterator[None]:
+        """Give up what goes wrong; a tracee that was killed in its stop is reported by wait."""
+        try:
+            yield
         except TraceeDied:
-            pass  # Killed in the stop: wait reports its end like any other.
+            pass
         except BaseException:
             self._give_up(tracee.tid, self.tables.control.view[CHANGE_STATUS])
             raise

@@ -8,16 +8,16 @@ memory. The control words hold the addresses of all other tables.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from accel._kernel import machine_code, ptrace
 from accel._kernel.words import Words
 from accel.abi import Abi
 from accel.decision import Answer
 from accel.mechanisms.ring import CONTROL_WORDS, FOUND, Ring
-from accel.records import ABIS, RECORD_SIZE
+from accel.records import ABIS, LAYOUT, RECORD_SIZE
 from accel.results import CallCounter
 
 if TYPE_CHECKING:
@@ -30,12 +30,13 @@ _PID_MAX_LIMIT: Final = 1 << 22
 _RET_DATA_VALUES: Final = 1 << 16
 
 # What a loop finds, or -errno: the number of answered stops that was asked for; a change that is
-# Python's; a ring that may not hold what one more stop writes; from ASKED on, a seccomp-stop that
-# only the handler of a rule has to see: ASKED + the position of that rule in its plan.
+# Python's; a ring that may not hold what one more stop writes; from ASKED on, a stop that only the
+# handler of a rule has to see: ASKED + the position of that rule, + EXITS if it is an exit-stop.
 BEAT_DUE: Final = 0
 CHANGED: Final = 1
 RING_FULL: Final = 2
 ASKED: Final = 16
+EXITS: Final = 1 << 16
 
 # A tracee has a record: that of its pending call, see accel.records. Where a record in the ring
 # tells of the strings, the last word here is the state.
@@ -49,8 +50,8 @@ PENDING: Final = 2
 
 # What happens to a call: an answer for each RET_DATA. Its action is TO_PYTHON, or one of these.
 # ASK: the handler of its rule decides, and nobody else looks. The loop counts the call, and leaves
-# it to Python to say how the tracee is resumed (REPLY_TID); TO_PYTHON, unless the control words say
-# that it ASKS.
+# it to Python to say how the tracee is resumed (REPLY_TID). EXIT may be ASK, too. Both are
+# TO_PYTHON unless the control words say that the loop ASKS.
 # JUDGE: the filter could not tell the rule; the answer is then that of JUDGED + the RET_DATA of the
 # rule that the call falls under, that of NOBODY, or UNKNOWN, which is TO_PYTHON.
 RESUME: Final = 1
@@ -130,6 +131,8 @@ class StopTables:
         self.queue = Words(QUEUE_LENGTH)
         self.memory = Words(_MEMORY_WORDS)
         self.ring = ring
+        #: Whom the loop asks, by the number of the rule.
+        self.handlers: dict[int, Callable[[Any], object]] = {}
         #: Tell what ``info`` does, without making a value of it: op, arch, ip, sp, number,
         #: arguments, RET_DATA.
         self.words = partial(ptrace.SYSCALL_INFO.unpack_from, self.control.bytes, 8 * INFO)
@@ -172,6 +175,9 @@ class StopTables:
         view[at + RULE] = answer.rule
         view[at + ENTRY], view[at + ENTRY_STATE] = answer.entry
         view[at + EXIT], view[at + EXIT_STATE] = answer.exit
+        if answer.asks is not None:
+            self.handlers[answer.rule] = answer.asks
+            view[at + EXIT] = ASK if action == INSPECT else 0
 
     # ------------------------------------------------------------------------- tracees
 
@@ -200,6 +206,10 @@ class StopTables:
         """Copy the record of a tracee's pending call."""
         at = RECORD_WORDS * tid
         return bytes(self.tracees.view[at : at + RECORD_WORDS])
+
+    def fields(self, tid: int) -> tuple[int, ...]:
+        """Read that record, as ``accel.records.LAYOUT`` does."""
+        return LAYOUT.unpack_from(self.tracees.bytes, RECORD_SIZE * tid)
 
     def rename(self, former: int, tid: int) -> None:
         """Follow a thread that has taken another tid, as execve(2) makes it."""
@@ -262,12 +272,10 @@ class StopTables:
 
     # ------------------------------------------------------------------------- counts
 
-    def failed(self) -> None:
-        """Count that the call which a handler was asked about fails."""
-        view = self.control.view
-        is_32bit = view[INFO] >> 32 & 0xFFFF_FFFF == Abi.I386.audit_arch
-        call = view[INFO + 3] + MAX_NUMBER * is_32bit
-        self.counters.view[COUNTER_WORDS * call + ERRORS] += 1
+    def failed(self, abi: Abi, number: int, more: int = 1) -> None:
+        """Count that a call which a handler was asked about fails, or that it does not."""
+        call = number + MAX_NUMBER * ABIS.index(abi)
+        self.counters.view[COUNTER_WORDS * call + ERRORS] += more
 
     @property
     def answered(self) -> int:
@@ -315,7 +323,7 @@ def entry_of(control: Words) -> tuple[object, ...]:
 
 
 def _action(answer: Answer) -> int:
-    if answer.asks:
+    if answer.asks is not None and not answer.decision.exit:
         return ASK
     if answer.entry[0]:
         return INSPECT  # It decides itself; this says that it may need the time of day.

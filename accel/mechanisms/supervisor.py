@@ -48,7 +48,7 @@ __all__ = ["Supervisor"]
 _PER_BEAT: Final = 256
 _SYS_EXIT_GROUP: Final = 231
 _RESUME: Final = Decision.resume()
-_MAX_ERRNO: Final = 4095
+_ERRORS: Final = range(-4095, 0)
 #: The ABI of a call, the number of its rule, and who counts it.
 _Known: TypeAlias = tuple[Abi, int, CallCounter]
 _compiled: Final = Compiled(loop_cache.NOTIFY_LOOP, "next_notification")
@@ -77,7 +77,7 @@ class Supervisor:
         )
         self._listener = listener.descriptor
         self._policy = policy
-        self._handlers = policy.handlers
+        self._handlers = self.tables.handlers
         self._observe = observe
         self._turn = turn
         self._has_given_up = listener.has_given_up
@@ -171,7 +171,7 @@ class Supervisor:
         stop.notified(words, tracee, self._listener)
         self._turn.acquire()  # ``with`` takes twice as long.
         try:
-            answer: object = self._handlers[rule](stop)  # type: ignore[misc]  # this rule has one
+            answer: object = self._handlers[rule](stop)
         except BaseException as error:  # noqa: BLE001 - which ``decided`` raises
             answer = error
         try:
@@ -180,8 +180,8 @@ class Supervisor:
             elif type(answer) is Decision and answer.is_skip:
                 value = answer.value or 0
                 tables.skip(value)
-                if -_MAX_ERRNO <= value < 0:
-                    tables.failed()
+                if value in _ERRORS:
+                    tables.failed(stop.abi, stop.number)
             else:
                 decision = self._policy.decided(rule, stop, answer)
                 counter = self._counters.setdefault((stop.abi, stop.number), CallCounter())

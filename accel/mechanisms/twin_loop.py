@@ -121,7 +121,14 @@ def _answer(tables: t.StopTables, tid: int, status: int) -> int:
         return _seccomp_stop(tables, tid, info) if state != t.TO_PYTHON else False
     if info.op != ptrace.PTRACE_SYSCALL_INFO_EXIT or state < t.PENDING:
         return False
-    if leave(tables, tid, info, monotonic_ns()):
+    return _exit_stop(tables, tid, info)
+
+
+def _exit_stop(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo) -> int:
+    replaced = leave(tables, tid, info, monotonic_ns())
+    if replaced >= t.ASKED:
+        return replaced
+    if replaced:
         _set_result(tables, tid, skips=False)
     ptrace.cont(tid)
     return True
@@ -238,7 +245,7 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
     call = _call_of(info)
     verdict = _settle(tables, tid, call, info)
     answer = tables.answers.view[t.ANSWER_WORDS * verdict :][: t.ANSWER_WORDS]
-    if call < 0 or answer[t.ACTION] in (t.TO_PYTHON, t.ASK):
+    if call < 0 or answer[t.ACTION] in (t.TO_PYTHON, t.ASK) or not _asks(tables, answer):
         return _for_python(tables, call, answer)
     word = _word(call)
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
@@ -276,9 +283,14 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
     return action
 
 
+def _asks(tables: t.StopTables, answer: Sequence[int]) -> bool:
+    """Tell whether handlers are asked at once, where an answer wants that."""
+    return t.ASK not in (answer[t.ACTION], answer[t.EXIT]) or bool(tables.control.view[t.ASKS])
+
+
 def _for_python(tables: t.StopTables, call: int, answer: Sequence[int]) -> int:
     """Tell whether a rule's handler is to be asked at once about a call, and count that then."""
-    if call < 0 or answer[t.ACTION] == t.TO_PYTHON or not tables.control.view[t.ASKS]:
+    if call < 0 or answer[t.ACTION] == t.TO_PYTHON or not _asks(tables, answer):
         return t.TO_PYTHON
     _count(tables, call, calls=1, stops=1, handler_calls=1)
     tables.control.view[t.SECCOMP_STOPS] += 1
@@ -310,8 +322,11 @@ def _settle(tables: t.StopTables, tid: int, call: int, info: ptrace.SyscallInfo)
     return judge(tables.judge, tid, call, info.ret_data, arguments)
 
 
-def leave(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) -> bool:
-    """Count and record the exit-stop of the pending call; tell whether its result is replaced."""
+def leave(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) -> int:
+    """Count and record the exit-stop of the pending call; tell whether its result is replaced.
+
+    ASKED + EXITS + a rule: its handler is to be asked.
+    """
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
     at = t.ANSWER_WORDS * (record[t.TRACEE_STATE] - t.PENDING)
     answer = tables.answers.view[at : at + t.ANSWER_WORDS]
@@ -319,7 +334,9 @@ def leave(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
     call = (numbers & 0xFFFF) + (numbers >> 32 & 1) * t.MAX_NUMBER
     record[t.TRACEE_STATE], record[t.LEFT_NS], record[t.RESULT] = t.READY, now, info.result
     flags = record[t.FLAGS] | RETURNED
-    replaced = bool(answer[t.EXIT] and _call(tables, answer[t.EXIT], tid, answer[t.EXIT_STATE]))
+    asks = answer[t.EXIT] == t.ASK and bool(tables.control.view[t.ASKS])
+    has_function = answer[t.EXIT] not in (0, t.ASK)
+    replaced = has_function and bool(_call(tables, answer[t.EXIT], tid, answer[t.EXIT_STATE]))
     if replaced:
         record[t.RESULT] = tables.control.view[t.NEW_VALUE]
         flags |= INJECTED
@@ -329,13 +346,14 @@ def leave(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
         stops=1,
         nanoseconds=now - record[t.ENTERED_NS],
         errors=record[t.RESULT] in _ERRORS,
+        handler_calls=asks,
     )
     tables.control.view[t.EXIT_STOPS] += 1
     if answer[t.RECORDED]:
         assert tables.ring is not None
         record[t.FLAGS] = flags
         tables.ring.append(tables.record(tid))
-    return replaced
+    return t.ASKED + t.EXITS + answer[t.RULE] if asks else replaced
 
 
 def _count(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import itertools
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from accel import Decision, SyscallEntryStop, Tracer, arg
+from accel import Decision, SyscallEntryStop, SyscallExitStop, Tracer, arg
 from accel.errors import HandlerError
 from accel.mechanisms.user_notify import UserNotify
 from tests.support import compiled, require
@@ -90,6 +91,79 @@ def test_whatever_it_answers(mechanism: str, answer: Decision | None) -> None:
     assert found[0][-1][0][0] == "getppid"
 
 
+def _raises(_stop: object) -> Decision:
+    raise LookupError("nobody")
+
+
+def replaced(value: int | None) -> Callable[[SyscallExitStop], int | None]:
+    """Make an exit handler that returns ``value`` for every other call."""
+    numbers = itertools.count()
+    return lambda _stop: value if next(numbers) % 2 else None
+
+
+@pytest.mark.parametrize("value", [None, 4242, -errno.EACCES, (1 << 64) - errno.EACCES, True])
+@pytest.mark.parametrize("call", ["getppid", "gettid"], ids=["the call", "another"])
+def test_whichever_result_it_answers(value: int | None, call: str) -> None:
+    """Exit-stops, too: result and counts are those of a run that is observed."""
+    found = []
+    for is_watched in (False, True):
+        tracer = calling("seccomp-trace")
+        tracer.on_exit(call)(replaced(value))
+        if is_watched:
+            tracer.observe(lambda _stop: None)
+        done = tracer.run(timeout=60)
+        counted = tracer.statistics()
+        calls = [
+            (name, one.calls, one.stops, one.handler_calls, one.errors)
+            for name, one in counted.calls.items()
+        ]
+        assert asked(tracer) == (0 if is_watched or call != "getppid" else COUNT)
+        output = b"" if value is None or call != "getppid" else done.stdout
+        found.append((done.returncode, output, counted.stops_by_kind, calls))
+    assert found[0] == found[1]
+
+
+def test_an_exit_handler_sees_the_call_and_its_result() -> None:
+    """As it was made, and when; memory while the stop lasts."""
+    tracer = calling("seccomp-trace")
+    stops: list[SyscallExitStop] = []
+    written: list[bytes] = []
+
+    @tracer.on_exit("write")
+    def seen(stop: SyscallExitStop) -> None:
+        stops.append(stop)
+        written.append(stop.read(stop.args.buf, stop.args.count))
+
+    done = tracer.run(timeout=60)
+    assert written == [done.stdout]
+    [stop] = stops
+    assert (stop.name, stop.result, stop.args.fd) == ("write", len(written[0]), 1)
+    assert (stop.error, stop.injected, stop.alone) == (None, False, False)
+    assert 0 < stop.entered_ns < stop.time_ns
+    with pytest.raises(RuntimeError, match="the stop is over"):
+        stop.read(stop.args.buf, 1)
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        (_raises, "the exit handler of getppid raised LookupError"),
+        (lambda _stop: "five", "returned 'five'"),
+    ],
+    ids=["raises", "no result"],
+)
+def test_what_an_exit_handler_may_not_answer_ends_the_run(
+    handler: Callable[[Any], Any], message: str
+) -> None:
+    """The command prints nothing, and nothing is left of it."""
+    tracer = calling("seccomp-trace")
+    tracer.on_exit("getppid")(handler)
+    with pytest.raises(HandlerError, match=message):
+        tracer.run(timeout=60)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG | 0x40000000)
+
+
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 @pytest.mark.parametrize("flags", [(), ("-m32",)], ids=["x86_64", "i386"])
 def test_it_sees_the_call_as_the_kernel_does(mechanism: str, flags: tuple[str, ...]) -> None:
@@ -116,10 +190,6 @@ def test_it_sees_the_call_as_the_kernel_does(mechanism: str, flags: tuple[str, .
     for stop in (many[-1], last):
         with pytest.raises(RuntimeError, match="the stop is over"):
             stop.read(last.args.buf, 1)
-
-
-def _raises(_stop: SyscallEntryStop) -> Decision:
-    raise LookupError("nobody")
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

@@ -459,6 +459,6 @@ def test_a_handler_is_asked_at_once_only_about_threads_that_python_knows(
             notify(tables, made)
         assert notify_twin._answer(ours) == notify_loop._answer(theirs.control.address) == found
         assert answered(ours) == answered(theirs)
-    ours.failed()
+    ours.failed(abi, number)
     expected = CallCounter(calls=1, notifications=1, handler_calls=1, errors=1)
     assert dict(ours.calls()) == {(abi, number): expected}

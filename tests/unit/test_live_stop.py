@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from accel import Abi, Call, SyscallEntryStop
-from accel.mechanisms.live_stop import blank_stop
-from accel.tracee import Tracee
+from accel import Abi, Call, SyscallEntryStop, SyscallExitStop
+from accel.mechanisms.live_stop import blank_exit_stop, blank_stop
+from accel.records import LAYOUT, pack
+from accel.tracee import StopMemory, Tracee
 
 ARGUMENTS = (3, 0x7000_0000_0008, 0xFFFF_FFFF_FFFF_FFFF, 4, 5, 6)
 
@@ -81,6 +82,26 @@ def test_its_memory_is_that_of_the_stop_even_if_it_is_first_asked_for_later(
     """What another stop of the thread shows is not what this one did."""
     tracee = Tracee(7, 5)
     stop = stop_of(Abi.X86_64, 1, tracee)
+    tracee.stop_number += 1
+    with pytest.raises(RuntimeError, match="the stop is over"):
+        stop.read(0x1000, 1)
+
+
+def test_an_exit_stop_tells_of_the_call_what_its_record_does() -> None:
+    """And is a value, as the others."""
+    tracee = Tracee(7, 5)
+    call = Call(7, 5, Abi.I386, 4, (3, 2, 1, 4, 5, 6), 0x401000, 0x7FFF_0000)
+    record = pack(call, entered_ns=100, left_ns=300, rule=2, result=-9, strings=0, flags=0)
+    stop = blank_exit_stop()
+    stop.returned(LAYOUT.unpack(record), tracee)
+    expected = SyscallExitStop(call, -9, StopMemory(tracee), entered_ns=100, time_ns=300)
+    for name in SyscallExitStop.__match_args__:
+        if name != "memory":
+            assert getattr(stop, name) == getattr(expected, name), name
+    assert (tuple(stop.args), stop.args.fd, stop.error) == (call.arguments, 3, "EBADF")
+    assert repr(stop) == repr(expected)
+    with pytest.raises(AttributeError, match="does not change"):
+        stop.result = 0  # type: ignore[misc]
     tracee.stop_number += 1
     with pytest.raises(RuntimeError, match="the stop is over"):
         stop.read(0x1000, 1)

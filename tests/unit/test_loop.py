@@ -34,6 +34,7 @@ from accel.mechanisms.ring import Ring
 from accel.mechanisms.stop_tables import StopTables
 from accel.records import ALONE, ENTERED, INJECTED, RETURNED, Batch, Record
 from accel.results import CallCounter
+from bpf.value import replace
 from tests.support import require
 
 DECISIONS = {
@@ -59,8 +60,8 @@ STRINGS = [
     ctypes.create_string_buffer(text) for text in (b"/etc/passwd", b"", b"x" * 700, b"y" * 5000)
 ]
 ADDRESSES = [*(ctypes.addressof(string) for string in STRINGS), 0, 16, (1 << 64) - 1]
-#: The rule of a handler that decides alone.
-ASKING = 0xAC0A
+#: The rules of handlers that decide alone: what a call gets, which result.
+ASKING, ASKING_AT_EXIT = 0xAC0A, 0xAC0B
 #: Calls of which the second argument, or the first and third, are captured.
 CAPTURES = {(Abi.X86_64, 110): 0b10, (Abi.X86_64, 0): 0b101, (Abi.I386, 110): 0b1}
 
@@ -91,7 +92,7 @@ infos = st.builds(
     instruction_pointer=st.sampled_from([0x401000, VSYSCALL - 1, VSYSCALL, VSYSCALL + 4096]),
     number=st.sampled_from([0, 1, 110, *(call[1] for call in _OPEN), 1023, 1024, -1, 0x40000001]),
     arguments=arguments,
-    ret_data=st.sampled_from([*ANSWERS, 0xAC04, 0xAC04, ASKING, 0xFFFE, 0]),
+    ret_data=st.sampled_from([*ANSWERS, 0xAC04, 0xAC04, ASKING, ASKING_AT_EXIT, 0xFFFE, 0]),
     result=st.sampled_from([0, -1, -4095, -4096, 7, -(1 << 63)]),
     stack_pointer=st.sampled_from([0, 0x7FFF_0000_1000]),
 )
@@ -115,7 +116,11 @@ def compiled_loop():
 
 def tables_for_all(**ring: Any) -> StopTables:
     """New tables in which all tids may be answered."""
-    answers = ANSWERS | {0xAC04: _JUDGED[0], ASKING: Answer(Decision.resume(), 10, asks=True)}
+    answers = ANSWERS | {
+        0xAC04: _JUDGED[0],
+        ASKING: Answer(Decision.resume(), 10, asks=print),
+        ASKING_AT_EXIT: Answer(Decision.inspect(), 11, asks=print),
+    }
     tables = StopTables(answers, Ring(**ring) if ring else None, CAPTURES, judgements=JUDGEMENTS)
     for tid in TIDS:
         tables.admit(tid, tid + 1 & 0x3FFFFF)
@@ -374,16 +379,24 @@ def test_what_the_loop_cannot_answer_is_pythons(decision: Decision) -> None:
 @pytest.mark.parametrize("abi", [Abi.X86_64, Abi.I386])
 def test_a_handler_that_alone_looks_is_asked_unless_somebody_forbids_it(abi: Abi) -> None:
     """Who asks finds the call counted, and its failure where the loop counts those."""
-    tables = tables_for_all()
-    info = SyscallInfo(3, abi.audit_arch, 0, number=110, ret_data=ASKING)
-    assert twin_loop.enter(tables, TIDS[1], info, 0) == stop_tables.TO_PYTHON
+    tables, tid = tables_for_all(), TIDS[1]
+    entry = SyscallInfo(3, abi.audit_arch, 0x401000, 110, (1, 2, 3, 4, 5, 6), ASKING)
+    later = replace(entry, ret_data=ASKING_AT_EXIT)
+    for info in (entry, later):
+        assert twin_loop.enter(tables, tid, info, 0) == stop_tables.TO_PYTHON
     tables.control.view[stop_tables.ASKS] = True
-    store(tables, info)
-    assert twin_loop.enter(tables, TIDS[1], info, 0) == stop_tables.ASKED + 10
-    tables.failed()
-    expected = CallCounter(calls=1, stops=1, handler_calls=1, errors=1)
+    assert tables.handlers == {10: print, 11: print}
+    assert twin_loop.enter(tables, tid, entry, 0) == stop_tables.ASKED + 10
+    tables.failed(abi, 110)
+    assert twin_loop.enter(tables, tid, later, 500) == stop_tables.INSPECT
+    left = SyscallInfo(2, abi.audit_arch, 0, result=-1)
+    assert twin_loop.leave(tables, tid, left, 700) == (stop_tables.ASKED + stop_tables.EXITS + 11)
+    fields = tables.fields(tid)
+    assert (fields[:2], fields[4], fields[8:15]) == ((500, 700), 110, (1, 2, 3, 4, 5, 6, -1))
+    tables.failed(abi, 110, -1)  # It gets another result.
+    expected = CallCounter(calls=2, stops=3, handler_calls=2, errors=1, nanoseconds=200)
     assert dict(tables.calls()) == {(abi, 110): expected}
-    assert tables.answered == 1
+    assert tables.answered == 3
 
 
 def test_a_renamed_tracee_keeps_its_pending_call() -> None:
