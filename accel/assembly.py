@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from accel.abi import Abi
+from accel.capabilities import PlacementName
 from accel.command import Command
 from accel.errors import SetupError
 from accel.mechanisms.beginnings import attach, start
-from accel.mechanisms.contract import Mechanism, Observer, Supervising
-from accel.mechanisms.exit_event import ExitEvent
-from accel.mechanisms.placement import PlacementName
 from accel.mechanisms.ptrace_loop import PtraceLoop
-from accel.mechanisms.ptrace_syscall import PtraceSyscall
 from accel.mechanisms.seccomp_trace import SeccompTrace
-from accel.mechanisms.sysemu import Sysemu
 from accel.records import BY_PYTHON
 from accel.results import CallStatistics, Statistics
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
@@ -25,17 +21,11 @@ from accel.tracing_thread import RunThread, TracingThread
 from bpf.value import frozen
 
 if TYPE_CHECKING:
+    from accel.mechanisms.contract import Mechanism, Observer
     from accel.plan import Plan
     from accel.rulebook import RuleBook
 
 __all__ = ["Assembly", "Wishes"]
-
-_LOOPS: Final[Mapping[str, type[PtraceLoop]]] = {
-    "seccomp-trace": SeccompTrace,
-    "exit-event": ExitEvent,
-    "ptrace-syscall": PtraceSyscall,
-    "sysemu": Sysemu,
-}
 
 
 @frozen
@@ -75,7 +65,7 @@ class Assembly:
 
     def _trace(self, plan: Plan) -> None:
         """Take the loop that answers stops."""
-        make: Callable[..., PtraceLoop] = _LOOPS[plan.mechanism]
+        make: Callable[..., PtraceLoop] = _loop_of(plan)
         if plan.is_mixed:
             from accel.mechanisms.mixed_trace import MixedTrace  # noqa: PLC0415 - few want it
 
@@ -181,13 +171,30 @@ class Assembly:
         stops = loop.stops_by_kind()
         return Statistics(
             stops=stops.total(),
-            notifications=loop.notifications if isinstance(loop, Supervising) else 0,
+            notifications=loop.notifications,
             handler_calls=sum(call.handler_calls for call in calls.values()),
             stops_by_kind=MappingProxyType(dict(stops)),
             calls=MappingProxyType(calls),
             tracees=loop.seen,
             lost=loop.lost + (self.recorder.lost_records if self.recorder is not None else 0),
         )
+
+
+def _loop_of(plan: Plan) -> type[PtraceLoop]:
+    """Find the loop of a mechanism; most runs have the same, and few load another."""
+    if plan.mechanism == "exit-event":
+        from accel.mechanisms.exit_event import ExitEvent  # noqa: PLC0415 - as is said above
+
+        return ExitEvent
+    if plan.mechanism == "sysemu":
+        from accel.mechanisms.sysemu import Sysemu  # noqa: PLC0415 - as above
+
+        return Sysemu
+    if plan.mechanism == "ptrace-syscall":
+        from accel.mechanisms.ptrace_syscall import PtraceSyscall  # noqa: PLC0415 - as above
+
+        return PtraceSyscall
+    return SeccompTrace
 
 
 def _call_name(abi: Abi, number: int) -> str:

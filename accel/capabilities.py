@@ -19,6 +19,7 @@ __all__ = [
     "MECHANISMS",
     "Capabilities",
     "MechanismName",
+    "PlacementName",
     "RuleMechanism",
     "capabilities",
     "check_decision",
@@ -42,6 +43,8 @@ MechanismName: TypeAlias = Literal[
 
 #: What one rule can ask for, where the others have another.
 RuleMechanism: TypeAlias = Literal["seccomp-trace", "user-notify"]
+
+PlacementName: TypeAlias = Literal["auto", "same-cpu", "none"]
 
 #: Mechanisms by which a tracee gets a descriptor.
 _INJECTING: Final = ("auto", "user-notify")

@@ -10,7 +10,7 @@ from accel.call import Call
 from accel.errors import MaskError
 from bpf.value import frozen
 
-__all__ = ["SyscallMask"]
+__all__ = ["SyscallMask", "mask_of"]
 
 
 @frozen
@@ -156,3 +156,8 @@ class SyscallMask:
 def _exists(abi: Abi, number: int) -> bool:
     """Tell whether a mask can select this number: x32 is no ABI of masks, and -1 is no call."""
     return abi in mask_grammar.ABIS and 0 <= number < X32_SYSCALL_BIT
+
+
+def mask_of(mask: SyscallMask | str) -> SyscallMask:
+    """Read a mask, unless it is one."""
+    return SyscallMask.parse(mask) if isinstance(mask, str) else mask

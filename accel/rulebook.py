@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno as _errno
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 import bpf
 from accel.abi import Abi
@@ -12,9 +12,9 @@ from accel.arguments import AnyCondition, Conditions
 from accel.capabilities import check_decision, check_wanted
 from accel.decision import Decision
 from accel.errors import MaskError, SetupError
-from accel.mask import SyscallMask
+from accel.mask import SyscallMask, mask_of
 from accel.mechanism_choice import Choice, choose
-from accel.mechanisms.contract import Observer, RecordObserver
+from accel.mechanisms.record_observers import takes_records
 from accel.plan import Compiled, EntryHandler, Plan, Rule, check
 from accel.policy import ExitHandler, ExitRule, HandlerPolicy
 from accel.records import Sink
@@ -23,12 +23,12 @@ from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 from bpf.value import replace
 
 if TYPE_CHECKING:
-    from accel.jit import JitHandler
+    from accel.mechanisms.contract import Observer, RecordObserver
     from accel.mechanisms.exit_events import ExitEvents
     from accel.mechanisms.recorder import Recorder
     from accel.oci.profile import FilterRule, Profile
 
-__all__ = ["RuleBook", "WhenFull", "compiled_handler", "mask_of"]
+__all__ = ["RuleBook", "WhenFull"]
 
 #: What happens when records come faster than a sink takes them: tracees wait, or records are lost.
 WhenFull: TypeAlias = Literal["wait", "drop"]
@@ -167,7 +167,7 @@ class RuleBook:
             self._event_observers.append(observer)
         else:
             self._observers.append(observer)
-            if isinstance(observer, RecordObserver):
+            if takes_records(observer):
                 self._sinks.append(observer)
         self._exits_observed |= exits
 
@@ -251,7 +251,7 @@ class RuleBook:
     @property
     def defers(self) -> bool:
         """Whether records are enough for all who observe calls."""
-        return bool(self._observers) and all(isinstance(o, RecordObserver) for o in self._observers)
+        return bool(self._observers) and all(takes_records(o) for o in self._observers)
 
     def _parts(self, rule: Rule) -> list[Rule]:
         """Tell apart the calls whose records say enough to all who observe calls."""
@@ -286,7 +286,7 @@ class RuleBook:
         from accel.mechanisms.recorder import Recorder  # noqa: PLC0415 - loaded by a run
         from accel.mechanisms.ring import Ring  # noqa: PLC0415 - as above
 
-        beginnings = any(isinstance(sink, RecordObserver) for sink in self._sinks)
+        beginnings = any(takes_records(sink) for sink in self._sinks)
         return Recorder(Ring(drops=self._drops, beginnings=beginnings), self._sinks)
 
     def captures(self, plan: Plan) -> Mapping[tuple[Abi, int], int]:
@@ -335,19 +335,3 @@ def _decided(rules: Iterable[Rule]) -> SyscallMask:
         if not rule.where.all:
             decided |= rule.mask
     return decided
-
-
-def mask_of(mask: SyscallMask | str) -> SyscallMask:
-    """Read a mask, unless it is one."""
-    return SyscallMask.parse(mask) if isinstance(mask, str) else mask
-
-
-def compiled_handler(function: Callable[..., Any]) -> JitHandler:
-    """Let numba compile a handler; raise SetupError if it cannot, or is not there."""
-    try:
-        from accel import jit  # noqa: PLC0415 - it imports numba
-    except ImportError as error:
-        raise SetupError(
-            f"jit=True needs numba: {error}", hint="type: pip install 'syscall-accel[loop]'"
-        ) from error
-    return jit.compile_handler(function)

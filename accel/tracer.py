@@ -1,6 +1,6 @@
 """Trace one command, or one running process: the public face of the library.
 
-What runs is loaded with the first Tracer: it is a third of what accel is, and an import is no run.
+What runs is loaded with the first Tracer: it is most of what accel is, and an import is no run.
 """
 
 from __future__ import annotations
@@ -10,39 +10,39 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
-import bpf
 from accel.arguments import AnyCondition
-from accel.capabilities import MechanismName, RuleMechanism
-from accel.capture import Capture
 from accel.command import PIPE, Command, Redirection, current_signal_mask
 from accel.decision import Decision
 from accel.errors import AccelError, RecordingError, SetupError, TimeoutExpired
-from accel.mask import SyscallMask
-from accel.mechanisms.contract import Observer
-from accel.mechanisms.placement import PlacementName, calls_to_hide
-from accel.plan import EntryHandler, Plan
-from accel.policy import ExitHandler
-from accel.records import Sink
+from accel.mask import SyscallMask, mask_of
 from accel.results import Result, Statistics
-from accel.rulebook import RuleBook, WhenFull, compiled_handler, mask_of
 from accel.stops import SyscallExitStop
 from bpf.value import replace
 
 if TYPE_CHECKING:
+    import bpf
     from accel.assembly import Assembly
+    from accel.capabilities import MechanismName, PlacementName, RuleMechanism
+    from accel.jit import JitHandler
+    from accel.mechanisms.contract import Observer
     from accel.oci.profile import Profile
+    from accel.plan import EntryHandler, Plan
+    from accel.policy import ExitHandler
+    from accel.records import Sink
+    from accel.rulebook import WhenFull
     from accel.snapshots import Snapshots
     from accel.tracing_thread import RunThread
     from accel.writers import ArraySink
 
-__all__ = ["PlacementName", "Tracer"]
+    Entry = TypeVar("Entry", bound=EntryHandler)
+    Exit = TypeVar("Exit", bound=ExitHandler)
+    S = TypeVar("S", bound=Sink)
+
+__all__ = ["Tracer"]
 
 Text = str | bytes | os.PathLike[str] | os.PathLike[bytes]
-Entry = TypeVar("Entry", bound=EntryHandler)
-Exit = TypeVar("Exit", bound=ExitHandler)
-S = TypeVar("S", bound=Sink)
 
 #: The mechanisms that install a filter.
 _FILTERS = ("auto", "seccomp-trace")
@@ -107,6 +107,9 @@ class Tracer:
         if bool(argv) == (pid is not None):
             raise SetupError("nothing to trace" if not argv else "argv and pid exclude each other")
         from accel.assembly import Assembly, Wishes  # noqa: PLC0415 - see the module
+        from accel.capture import Capture  # noqa: PLC0415 - as above
+        from accel.mechanisms.placement import calls_to_hide  # noqa: PLC0415 - as above
+        from accel.rulebook import RuleBook  # noqa: PLC0415 - as above
 
         if capture_output:
             if stdout is not None or stderr is not None:
@@ -203,7 +206,7 @@ class Tracer:
             if not jit:
                 self._book.add(mask, where, handler=handler, wanted=wanted)
                 return handler
-            compiled = compiled_handler(handler)
+            compiled = _compiled_handler(handler)
             self._book.add(mask, where, handler=compiled.decide, compiled=compiled, wanted=wanted)
             return cast("Entry", compiled)
 
@@ -221,7 +224,7 @@ class Tracer:
             if not jit:
                 self._book.add_exit(mask, handler)
                 return handler
-            compiled = compiled_handler(handler)
+            compiled = _compiled_handler(handler)
             self._book.add_exit(mask, compiled.replace, compiled)
             return cast("Exit", compiled)
 
@@ -490,3 +493,14 @@ class Tracer:
     def statistics(self) -> Statistics:
         """Count what the run took so far: stops, notifications and handler calls apart."""
         return self._run.statistics() if self._run is not None else Statistics()
+
+
+def _compiled_handler(function: Callable[..., Any]) -> JitHandler:
+    """Let numba compile a handler; raise SetupError if it cannot, or is not there."""
+    try:
+        from accel import jit  # noqa: PLC0415 - it imports numba
+    except ImportError as error:
+        raise SetupError(
+            f"jit=True needs numba: {error}", hint="type: pip install 'syscall-accel[loop]'"
+        ) from error
+    return jit.compile_handler(function)

@@ -10,10 +10,13 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from accel.errors import SetupError
-from accel.mechanisms.contract import Loop, Mechanism, Supervising
 from accel.mechanisms.doorbell import Doorbell
+
+if TYPE_CHECKING:
+    from accel.mechanisms.contract import Loop, Mechanism
 
 __all__ = ["RunThread", "TracingThread"]
 
@@ -59,7 +62,7 @@ class RunThread(abc.ABC):
     def is_inside(self) -> bool:
         """Whether the caller is any thread that runs handlers: it must not wait for the end."""
         mechanism = self._mechanism
-        return self.is_current or (isinstance(mechanism, Supervising) and mechanism.is_helper)
+        return self.is_current or mechanism.is_helper
 
     def reraise(self) -> None:
         """Raise what ended the tracing thread, if anything did."""

@@ -17,8 +17,7 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from accel import CallStatistics, Statistics, Tracer
-from accel.capabilities import MechanismName
-from accel.tracer import PlacementName
+from accel.capabilities import MechanismName, PlacementName
 
 __all__ = [
     "SIGN",

@@ -16,29 +16,28 @@ A filter of this package does, in ten lines::
 Whatever is not selected takes the way from the first line to the last. It loads no argument, so
 that a ``default`` of RET_ALLOW stays in the kernel's always-allow cache and costs nothing.
 
-The compiler and the disassembler are loaded when they are first named.
+Each name is loaded when it is first used.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from bpf.action import Action
-from bpf.arch import Arch
-from bpf.cache import is_constant_allow
-from bpf.condition import Condition
-from bpf.data import SeccompData
-from bpf.errors import CompileError, InvalidProgram, LibraryMissing, ProbesUnavailable
-from bpf.evaluator import evaluate
-from bpf.exit_selection import ExitSample, ExitSelection, ResultCondition
-from bpf.installer import FilterMemory, install, needs_no_new_privs
-from bpf.instruction import Instruction
-from bpf.program import Program
-from bpf.rule import Rule
-from bpf.verifier import verify
-
 if TYPE_CHECKING:
+    from bpf.action import Action
+    from bpf.arch import Arch
+    from bpf.cache import is_constant_allow
     from bpf.compiler import compile  # noqa: A004  as re.compile: always written bpf.compile
+    from bpf.condition import Condition
+    from bpf.data import SeccompData
     from bpf.disassembler import disassemble
+    from bpf.errors import CompileError, InvalidProgram, LibraryMissing, ProbesUnavailable
+    from bpf.evaluator import evaluate
+    from bpf.exit_selection import ExitSample, ExitSelection, ResultCondition
+    from bpf.installer import FilterMemory, install, needs_no_new_privs
+    from bpf.instruction import Instruction
+    from bpf.program import Program
+    from bpf.rule import Rule
+    from bpf.verifier import verify
 
 __all__ = [
     "Action",
@@ -66,11 +65,36 @@ __all__ = [
 ]
 
 #: {name: the module that has it}.
-_LATER: Final = {"compile": "compiler", "disassemble": "disassembler"}
+_MODULES: Final = {
+    "Action": "action",
+    "Arch": "arch",
+    "CompileError": "errors",
+    "Condition": "condition",
+    "ExitSample": "exit_selection",
+    "ExitSelection": "exit_selection",
+    "FilterMemory": "installer",
+    "Instruction": "instruction",
+    "InvalidProgram": "errors",
+    "LibraryMissing": "errors",
+    "ProbesUnavailable": "errors",
+    "Program": "program",
+    "ResultCondition": "exit_selection",
+    "Rule": "rule",
+    "SeccompData": "data",
+    "compile": "compiler",
+    "disassemble": "disassembler",
+    "evaluate": "evaluator",
+    "install": "installer",
+    "is_constant_allow": "cache",
+    "needs_no_new_privs": "installer",
+    "verify": "verifier",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load what not every program needs, 8 ms of modules (PEP 562)."""
-    if name not in _LATER:
+    """Load a name when it is first asked for (PEP 562): no program needs them all."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    found = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found

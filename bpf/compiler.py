@@ -18,6 +18,7 @@ is RET_ALLOW, need not even run the filter for it (see ``bpf.cache``).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -67,14 +68,27 @@ def compile(  # noqa: A001  as re.compile: always written bpf.compile
     ``default`` is for all other numbers of these architectures, ``unknown_arch`` for every other
     architecture, ``x32`` (``unknown_arch`` unless given) for x86_64 numbers with the x32 bit.
     Raise CompileError if the result has more than 4096 instructions, LibraryMissing if libseccomp
-    is not installed. Costs 0.1 ms and some 10 us for every rule.
+    is not installed. Costs 0.1 ms and some 10 us for every rule; the last programs are kept, for
+    those who check their rules before they use them.
     """
+    x32 = unknown_arch if x32 is None else x32
+    return _compiled(
+        tuple([(arch, tuple(rules[arch])) for arch in rules]), default, unknown_arch, x32
+    )
+
+
+@functools.lru_cache(4)
+def _compiled(
+    rules: tuple[tuple[Arch, tuple[Rule, ...]], ...],
+    default: Action,
+    unknown_arch: Action,
+    x32: Action,
+) -> Program:
     assembler = Assembler()
     otherwise = assembler.ret(unknown_arch)
-    x32 = unknown_arch if x32 is None else x32
     bodies = {
-        arch: _arch_body(assembler, arch, rules[arch], default, x32)
-        for arch in reversed(list(rules))
+        arch: _arch_body(assembler, arch, of_arch, default, x32)
+        for arch, of_arch in reversed(rules)
     }
     for arch, body in bodies.items():
         otherwise = assembler.branch(BPF_JEQ, arch.value, body, otherwise)
@@ -83,7 +97,7 @@ def compile(  # noqa: A001  as re.compile: always written bpf.compile
         raise CompileError(
             f"the filter needs {len(program)} instructions, the kernel accepts {BPF_MAXINSNS}"
         )
-    confirm(program, Model(rules, default, unknown_arch, x32))
+    confirm(program, Model(dict(rules), default, unknown_arch, x32))
     return program
 
 

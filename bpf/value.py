@@ -3,7 +3,7 @@
 dataclasses compiles six methods for each class, when the class is made, and imports inspect to do
 so. That is half a millisecond a class, and there are forty of them between a user and the first
 stop of ``accel trace``. Here classes share their methods, and the one that is worth compiling,
-``__init__``, is compiled for those classes that get an instance, when they get the first.
+``__init__``, is compiled for those classes that get more than a few instances.
 
 Whatever a class defines itself is kept, ``__init__`` and ``__eq__`` too; ``__post_init__`` runs at
 the end of a compiled ``__init__``. Defaults are shared by all instances: they must be immutable.
@@ -19,6 +19,8 @@ __all__ = ["frozen", "hidden", "replace"]
 
 T = TypeVar("T")
 
+#: To compile takes as long as to make so many instances in the slow way.
+_FEW: Final = 16
 #: Attributes that Python gave to the class without slots, and gives anew to the one with.
 _GIVEN: Final = ("__dict__", "__weakref__")
 
@@ -52,6 +54,7 @@ def frozen(cls: type[T]) -> type[T]:
         "_defaults": {name: default for name, default in defaults.items() if name not in marks},
         "_shown": tuple(name for name in fields if name not in marks),
         "_key": attrgetter(*compared),
+        "_made": 0,
     }
     metaclass: Any = type(cls)
     made: type[T] = metaclass(cls.__name__, cls.__bases__, _METHODS | namespace | own)
@@ -71,10 +74,25 @@ def _items(instance: object) -> Iterator[tuple[str, Any]]:
 
 
 def _init(self: Any, *arguments: Any, **named: Any) -> None:
-    """Compile the class's own ``__init__`` to take the place of this one, and call it."""
+    """Set the fields of one of the first instances.
+
+    Later the class's own ``__init__``, compiled, takes the place of this one; it also says what is
+    wrong with arguments that are.
+    """
     cls = type(self)
-    cls.__init__ = _compiled(cls)
-    cls.__init__(self, *arguments, **named)
+    fields = cls.__match_args__
+    given = {**cls._defaults, **dict(zip(fields, arguments, strict=False)), **named}
+    is_right = len(given) == len(fields) and given.keys() >= set(fields)
+    is_right = is_right and not named.keys() & fields[: len(arguments)]
+    if cls._made >= _FEW or not is_right or len(arguments) > len(fields):
+        cls.__init__ = _compiled(cls)
+        cls.__init__(self, *arguments, **named)
+        return
+    cls._made += 1
+    for name in fields:
+        object.__setattr__(self, name, given[name])
+    if hasattr(cls, "__post_init__"):
+        self.__post_init__()
 
 
 def _compiled(cls: Any) -> Callable[..., None]:
@@ -86,8 +104,8 @@ def _compiled(cls: Any) -> Callable[..., None]:
     if hasattr(cls, "__post_init__"):
         lines.append("    self.__post_init__()")
     names = {"defaults": defaults} | {f"set_{name}": getattr(cls, name).__set__ for name in fields}
-    source = "\n".join(lines)
-    exec(compile(source, f"<{cls.__qualname__}>", "exec"), names)  # noqa: S102 - names of fields
+    # Python makes its 100 classes of syntax trees, 2 ms, for the first compile(); not for exec().
+    exec("\n".join(lines), names)  # noqa: S102 - names of fields
     compiled: Callable[..., None] = names["__init__"]
     return compiled
 

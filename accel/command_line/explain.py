@@ -59,7 +59,7 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     if options.exit_only and options.rules:
         parser.error("--rules decides before calls: leave --exit-only out")
     # What would be run is not looked at.
-    tracer = prepare(options, [] if options.pid is not None else ["true"]).tracer
+    tracer, _ = prepare(options, [] if options.pid is not None else ["true"])
     tracer.observe(_look, exits=options.mechanism != "user-notify")
     plan = tracer.plan
     plan.check()

@@ -112,7 +112,7 @@ def _end(status: int, *, lost: int) -> int:
 
 def _traced(options: argparse.Namespace, command: list[str], latency: Latency) -> int:
     """Trace a command; return its exit status, or -N of a signal."""
-    tracer = prepare(options, command).tracer
+    tracer, _ = prepare(options, command)
     tracer.observe(_look, calls=False)
     tracer.check()
     latency.follow_tracer(os.getpid())

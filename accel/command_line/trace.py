@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import resource
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from accel.arguments import result
 from accel.command_line.report import Report, say
@@ -25,12 +25,13 @@ from accel.errors import RecordingError, SetupError
 from accel.mask import SyscallMask
 from accel.tracer import Tracer
 from accel.writers import Selection
+from bpf.value import frozen
 
 if TYPE_CHECKING:
     from accel.injection import Injection
     from accel.oci import Profile
 
-__all__ = ["Prepared", "add_arguments", "prepare", "run"]
+__all__ = ["add_arguments", "prepare", "run"]
 
 #: What -P looks at when no calls are named: those that take a path or a descriptor.
 _PATH_CALLS = "%file,%desc"
@@ -100,7 +101,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="the command")
 
 
-class _Expressions(NamedTuple):
+@frozen
+class _Expressions:
     """What the -e options say; as in strace, the last of each kind holds, but all injections."""
 
     mask: SyscallMask | None = None
@@ -157,22 +159,15 @@ def _untold(tracer: Tracer) -> int:
     return untold
 
 
-class Prepared(NamedTuple):
-    """A Tracer with the rules that the options ask for, and what its -e options say."""
-
-    tracer: Tracer
-    expressions: _Expressions
-
-
-def prepare(options: argparse.Namespace, command: list[str]) -> Prepared:
-    """Make the Tracer that the options describe; start nothing. Raise SetupError."""
+def prepare(options: argparse.Namespace, command: list[str]) -> tuple[Tracer, _Expressions]:
+    """Make the Tracer that the options describe, and read -e; start nothing. Raise SetupError."""
     expressions = _parse(options.expressions)
     mask = expressions.mask
     if mask is None and options.paths:
         mask = SyscallMask.parse(_PATH_CALLS)
     elif mask is None and not options.rules:
         mask = SyscallMask.all()
-    return Prepared(_tracer(options, command, mask, expressions.injections), expressions)
+    return _tracer(options, command, mask, expressions.injections), expressions
 
 
 def _profile(path: str) -> Profile:

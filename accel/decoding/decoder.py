@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from accel.abi import Abi
 from accel.call import Call, Memory
@@ -12,6 +12,7 @@ from accel.decoding.errnos import errno_name, failure
 from accel.decoding.multiplexed import PACKED, unpacked
 from accel.decoding.numbers import descriptor_text, octal, signed32
 from accel.roles import Role
+from bpf.value import frozen
 
 if TYPE_CHECKING:
     from accel.decoding.plans import Plan
@@ -47,7 +48,8 @@ class Entered:
         self._next = 0
 
 
-class Left(NamedTuple):
+@frozen
+class Left:
     """The rest of the line of a call that has returned, or never will."""
 
     #: The arguments that were missing at the entry.

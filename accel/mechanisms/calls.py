@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from time import monotonic_ns
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import bpf
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Decision
 from accel.mechanisms.call_records import CallRecords
-from accel.mechanisms.contract import Observer, Policy, RuleNumber
 from accel.mechanisms.stop_tables import StopTables
 from accel.results import CallCounter
 from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
 from accel.tracee import PendingCall, StopMemory, Tracee
 from bpf.value import replace
+
+if TYPE_CHECKING:
+    from accel.mechanisms.contract import Observer, Policy, RuleNumber
 
 __all__ = ["Calls", "call_of"]
 

@@ -1,10 +1,10 @@
-"""What a mechanism asks of whoever runs it."""
+"""What a mechanism asks of whoever runs it, for whoever checks types: nothing here runs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from accel.abi import Abi
 from accel.call import Call
@@ -23,7 +23,6 @@ __all__ = [
     "Policy",
     "RecordObserver",
     "RuleNumber",
-    "Supervising",
 ]
 
 #: The position of a rule in its plan.
@@ -125,6 +124,14 @@ class Mechanism(Protocol):
     def lost(self) -> int:
         """How many calls nobody could be told of."""
 
+    @property
+    def notifications(self) -> int:
+        """How many user notifications there were so far; from any thread."""
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether the caller is a thread of its own that runs handlers, besides the tracing one."""
+
     def started(self) -> None:
         """Take note that the command runs; in the host's thread that started it."""
 
@@ -160,19 +167,6 @@ class Loop(Mechanism, Protocol):
         """Forget a bell that its owner takes down."""
 
 
-@runtime_checkable
-class Supervising(Protocol):
-    """A mechanism that answers user notifications, in threads of its own."""
-
-    @property
-    def notifications(self) -> int:
-        """How many there were so far; from any thread."""
-
-    @property
-    def is_helper(self) -> bool:
-        """Whether the caller is one of these threads, which run handlers."""
-
-
 class Observer(Protocol):
     """Who is told of every stop, in the tracing thread, while the tracee is stopped."""
 
@@ -180,7 +174,6 @@ class Observer(Protocol):
         """Take note of ``stop``; its memory is readable until this returns."""
 
 
-@runtime_checkable
 class RecordObserver(Observer, Sink, Protocol):
     """An observer that records are enough for: it is told of some calls later, by another thread.
 

@@ -13,14 +13,12 @@ from typing import Any, Final
 from accel.abi import Abi
 from accel.call import Call, Memory
 from accel.mechanisms.calls import call_of
-from accel.mechanisms.notified_memory import NotifiedMemory
 from accel.records import ABIS
 from accel.stops import Arguments, SyscallEntryStop, SyscallExitStop
 from accel.tracee import StopMemory, Tracee
 
-__all__ = ["blank_exit_stop", "blank_stop"]
+__all__ = ["BlankStop", "EntryParts", "Live", "blank_exit_stop", "blank_stop"]
 
-_WORD: Final = 0xFFFF_FFFF
 _X86_64: Final = Abi.X86_64
 _X86_64_ARCH: Final = Abi.X86_64.audit_arch
 
@@ -29,7 +27,7 @@ _X86_64_ARCH: Final = Abi.X86_64.audit_arch
 # is a call, and takes ten times as long.
 
 
-class _Live:
+class Live:
     """Makes the call and the memory of a stop when they are first asked for."""
 
     __slots__ = ()
@@ -64,8 +62,8 @@ class _Live:
 # ------------------------------------------------------------------------------- before a call
 
 
-class _EntryParts(SyscallEntryStop):
-    """What a stop is made of: the kernel's words, the tracee and its tid, the stop's number."""
+class EntryParts(SyscallEntryStop):
+    """What a stop is made of: the kernel's words first."""
 
     __slots__ = ("_call", "_made_of", "_memory")
     _call: Call | None
@@ -73,7 +71,7 @@ class _EntryParts(SyscallEntryStop):
     _memory: Memory | None
 
 
-class _SeccompStop(_Live, _EntryParts):  # type: ignore[override]  # read-only
+class _SeccompStop(Live, EntryParts):  # type: ignore[override]  # read-only
     """The stop of a traced call; its words are those of a ``ptrace.SYSCALL_INFO``."""
 
     __slots__ = ()
@@ -98,35 +96,8 @@ class _SeccompStop(_Live, _EntryParts):  # type: ignore[override]  # read-only
         return StopMemory(tracee, stop_number)
 
 
-class _NotifiedStop(_Live, _EntryParts):  # type: ignore[override]  # as above
-    """The stop of a call that notified; its words are those of ``NotifyTables.notification``."""
-
-    __slots__ = ()
-    __qualname__ = "SyscallEntryStop"
-
-    @property
-    def args(self) -> Arguments:
-        """The arguments, by name or number."""
-        words = self._made_of[0]
-        if words[4] == _X86_64_ARCH:
-            return Arguments(words[6:], _X86_64, words[3])
-        return super().args
-
-    def _make_call(self) -> Call:
-        words, tracee, tid, *_rest = self._made_of
-        _id, _tid, _flags, number, arch, ip, *arguments = words
-        abi = _X86_64 if arch == _X86_64_ARCH else Abi.I386
-        if abi is Abi.I386:
-            arguments = [word & _WORD for word in arguments]
-        return Call(tid, tracee.pid, abi, number, tuple(arguments), ip)
-
-    def _make_memory(self) -> Memory:
-        words, tracee, _tid, stop_number, listener = self._made_of
-        return NotifiedMemory(tracee, listener, words[0], stop_number)
-
-
-class _BlankStop(_EntryParts):
-    """A stop that is none yet."""
+class BlankStop(EntryParts):
+    """A stop that is none yet; each mechanism has a method to make it one."""
 
     __slots__ = ()
     # Only if a class changes neither does Python know a faster way.
@@ -139,13 +110,6 @@ class _BlankStop(_EntryParts):
         self._call = self._memory = None
         self.time_ns = monotonic_ns()  # type: ignore[misc]  # not frozen, as is said above
         self.__class__ = _SeccompStop  # type: ignore[assignment]  # of the same slots
-
-    def notified(self, words: tuple[int, ...], tracee: Tracee, listener: int) -> None:
-        """Be the stop of a tracee that waits for the answer to a notification."""
-        self._made_of = (words, tracee, words[1], tracee.stop_number, listener)
-        self._call = self._memory = None
-        self.time_ns = monotonic_ns()  # type: ignore[misc]  # as above
-        self.__class__ = _NotifiedStop  # type: ignore[assignment]  # as above
 
 
 # ------------------------------------------------------------------------------- after it
@@ -160,7 +124,7 @@ class _ExitParts(SyscallExitStop):
     _memory: Memory | None
 
 
-class _ExitStop(_Live, _ExitParts):  # type: ignore[override]  # as above
+class _ExitStop(Live, _ExitParts):  # type: ignore[override]  # as above
     """The exit-stop of a call that the loop let run."""
 
     __slots__ = ()
@@ -201,6 +165,6 @@ class _BlankExitStop(_ExitParts):
 
 
 _keep: Final = object.__setattr__
-#: Make a stop that is to be ``traced`` or ``notified``, or one that is to have ``returned``.
-blank_stop: Final = partial(object.__new__, _BlankStop)
+#: Make a stop that is to be ``traced``, or one that is to have ``returned``.
+blank_stop: Final = partial(object.__new__, BlankStop)
 blank_exit_stop: Final = partial(object.__new__, _BlankExitStop)

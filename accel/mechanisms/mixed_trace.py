@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 from accel._kernel import spawn
 from accel.abi import Abi
-from accel.mechanisms.contract import Observer, Policy
+from accel.capabilities import PlacementName
 from accel.mechanisms.listener import Handover, flags_of, support
-from accel.mechanisms.placement import PlacementName
 from accel.mechanisms.ptrace_loop import kill_process
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.seccomp_trace import SeccompTrace
@@ -26,6 +25,7 @@ from accel.results import CallCounter
 from accel.stops import Stop
 
 if TYPE_CHECKING:
+    from accel.mechanisms.contract import Observer, Policy
     from accel.mechanisms.exit_events import ExitEvents
 
 __all__ = ["MixedTrace"]

@@ -15,7 +15,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from time import monotonic_ns
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import bpf
 from accel._kernel import spawn
@@ -24,7 +24,6 @@ from accel.abi import Abi
 from accel.command import Command
 from accel.errors import PtraceUnavailable, UnsupportedKernel
 from accel.launch import exec_failure, prepare
-from accel.mechanisms.contract import Observer
 from accel.mechanisms.observed_calls import ObservedCalls
 from accel.mechanisms.observed_threads import ObservedThreads
 from accel.mechanisms.recorder import Recorder
@@ -33,6 +32,9 @@ from accel.results import CallCounter
 from accel.stops import EventStop, Stop
 from accel.tracee import process_of
 from bpf.probes.observe import Event, Kind, Observation, Wanted
+
+if TYPE_CHECKING:
+    from accel.mechanisms.contract import Observer
 
 __all__ = ["Observe"]
 
@@ -368,6 +370,16 @@ class Observe:
     def lost(self) -> int:
         """How many selected calls nobody was told of, or not to their end; they are counted."""
         return self._observation.lost_calls if self._observation is not None else 0
+
+    @property
+    def notifications(self) -> int:
+        """How many user notifications there were: none."""
+        return 0
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether the caller is a thread that runs handlers: there are none."""
+        return False
 
     def stops_by_kind(self) -> Counter[str]:
         """Count the stops, of which there are none."""

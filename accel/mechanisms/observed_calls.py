@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from accel import roles
-from accel.mechanisms.contract import Observer
 from accel.mechanisms.recorder import Recorder
 from accel.records import ENTERED, LAYOUT, RECORD_SIZE, RETURNED, Batch, Record
 from accel.roles import Role
 from accel.stops import SyscallEntryStop, SyscallExitStop
+
+if TYPE_CHECKING:
+    from accel.mechanisms.contract import Observer
 
 __all__ = ["ObservedCalls"]
 

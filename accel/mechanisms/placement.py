@@ -20,14 +20,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from time import monotonic_ns
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, get_args
 
+from accel.capabilities import PlacementName
 from accel.errors import SetupError
 from accel.mask import SyscallMask
 
-__all__ = ["AFFINITY_CALLS", "Placement", "PlacementName", "calls_to_hide"]
+__all__ = ["AFFINITY_CALLS", "Placement", "calls_to_hide"]
 
-PlacementName: TypeAlias = Literal["auto", "same-cpu", "none"]
 
 #: Before these run, the tracee's affinity must be its own.
 AFFINITY_CALLS: Final = frozenset({"sched_getaffinity", "sched_setaffinity"})

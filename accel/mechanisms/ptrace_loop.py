@@ -22,13 +22,13 @@ from accel._kernel import ptrace, spawn
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, has_changed
 from accel.abi import Abi
 from accel.call import Call
+from accel.capabilities import PlacementName
 from accel.errors import TraceeDied
 from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.calls import Calls, call_of
-from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.delays import Delays
 from accel.mechanisms.loop_choice import LoopChoice
-from accel.mechanisms.placement import Placement, PlacementName
+from accel.mechanisms.placement import Placement
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.stop_tables import ASKS, BEAT, CHANGED, RING_FULL, TRACEES, StopTables
 from accel.results import CallCounter
@@ -36,6 +36,7 @@ from accel.stops import EventStop, Exited, GroupStop, Killed, SignalDeliveryStop
 from accel.tracee import Tracee, process_of
 
 if TYPE_CHECKING:
+    from accel.mechanisms.contract import Observer, Policy
     from accel.mechanisms.exit_events import ExitEvents
 
 __all__ = ["TRACE_OPTIONS", "PtraceLoop", "kill_process"]
@@ -293,6 +294,16 @@ class PtraceLoop(abc.ABC):
         return self._exit_stops.lost if self._exit_stops is not None else 0
 
     # ------------------------------------------------------------------------- figures
+
+    @property
+    def notifications(self) -> int:
+        """How many user notifications there were: here are none."""
+        return 0
+
+    @property
+    def is_helper(self) -> bool:
+        """Whether the caller is a thread beside the tracing one: here is none."""
+        return False
 
     def stops_by_kind(self) -> Counter[str]:
         """Count all kernel stops so far; from any thread."""

@@ -12,13 +12,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from accel.mechanisms.contract import RecordObserver
+from accel.mechanisms.record_observers import takes_records
 from accel.mechanisms.ring import FOUND, RUNNING, Ring
 from accel.mechanisms.stop_tables import ENTERED_NS, FLAGS, IDENTITY, RECORD_WORDS
 from accel.records import CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Sink
 from accel.stops import Stop
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["Recorder"]
 
@@ -45,7 +48,7 @@ class Recorder:
         self.lost = 0
         self._sinks = list(sinks)
         #: Whether calls that Python answers are to be recorded: observers have heard of these.
-        self.wants_all = any(not isinstance(sink, RecordObserver) for sink in self._sinks)
+        self.wants_all = any(not takes_records(sink) for sink in self._sinks)
         #: Strings of calls that have begun, until these have ended: by tid and time of entry.
         self._known: dict[tuple[int, int], Mapping[int, bytes]] = {}
         #: {tid: the time of entry of its call among those}.
@@ -139,7 +142,7 @@ class Recorder:
 
     def _tell(self, stop: Stop) -> None:
         for sink in tuple(self._sinks):
-            if isinstance(sink, RecordObserver):
+            if takes_records(sink):
                 self._guard(sink, partial(sink, stop))
 
     def _deliver(self, piece: memoryview, strings: memoryview) -> None:
@@ -152,7 +155,7 @@ class Recorder:
                 self._known[_key(words, index)] = whole.strings_at(index)
         ended = Batch(_without(piece, begun), strings, self._known) if begun else whole
         for sink in tuple(self._sinks):
-            batch = whole if isinstance(sink, RecordObserver) else ended
+            batch = whole if takes_records(sink) else ended
             if len(batch):
                 self._write(sink, batch)
         if self._known:
@@ -170,7 +173,7 @@ class Recorder:
                     self._under_way[tid] = entered_ns
 
     def _write(self, sink: Sink, batch: Batch) -> None:
-        if not isinstance(sink, RecordObserver):
+        if not takes_records(sink):
             self._guard(sink, partial(sink.write, batch), len(batch))
             return
         # It works in Python, for long, and the tracing thread may want the interpreter meanwhile.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from threading import RLock
 from time import monotonic_ns
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from accel._kernel import notify
 from accel.abi import Abi
@@ -23,12 +23,11 @@ from accel.decision import Answer, Decision, Injected
 from accel.errors import HandlerError, TraceeDied
 from accel.mechanisms import loop_cache, notify_twin
 from accel.mechanisms.call_records import CallRecords
-from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.family import began_at
 from accel.mechanisms.listener import Listener
-from accel.mechanisms.live_stop import blank_stop
 from accel.mechanisms.loop_choice import Compiled, LoopChoice
 from accel.mechanisms.notified_memory import NotifiedMemory
+from accel.mechanisms.notified_stop import blank_notified_stop
 from accel.mechanisms.notify_tables import (
     ASKS,
     BEAT,
@@ -41,6 +40,9 @@ from accel.mechanisms.notify_tables import (
 from accel.results import CallCounter
 from accel.stops import EventStop, SyscallEntryStop, SyscallExitStop
 from accel.tracee import PendingCall, Tracee, process_of
+
+if TYPE_CHECKING:
+    from accel.mechanisms.contract import Observer, Policy
 
 __all__ = ["Supervisor"]
 
@@ -145,7 +147,7 @@ class Supervisor:
         if abi is None:
             self.tables.let_run()
             return
-        stop = blank_stop()
+        stop = blank_notified_stop()
         stop.notified(words, tracee, self._listener)
         self._turn.acquire()  # ``with`` takes twice as long.
         try:
@@ -167,7 +169,7 @@ class Supervisor:
             return
         words = tables.notification()
         tracee = self._tracees[words[1]]
-        stop = blank_stop()
+        stop = blank_notified_stop()
         stop.notified(words, tracee, self._listener)
         self._turn.acquire()  # ``with`` takes twice as long.
         try:

@@ -7,14 +7,17 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from accel.abi import Abi
 from accel.mechanisms.call_records import CallRecords
-from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.listener import Listener
 from accel.mechanisms.supervisor import Supervisor
 from accel.results import CallCounter
 from accel.stops import SyscallEntryStop
+
+if TYPE_CHECKING:
+    from accel.mechanisms.contract import Observer, Policy
 
 __all__ = ["Supervisors"]
 

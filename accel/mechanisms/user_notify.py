@@ -21,15 +21,16 @@ from typing import TYPE_CHECKING, Final
 
 from accel._kernel.wait import wait_for
 from accel.abi import Abi
+from accel.capabilities import PlacementName
 from accel.mechanisms.call_records import CallRecords
-from accel.mechanisms.contract import Observer, Policy
 from accel.mechanisms.family import began_at, kill_family
 from accel.mechanisms.listener import Listener
-from accel.mechanisms.placement import Placement, PlacementName
+from accel.mechanisms.placement import Placement
 from accel.mechanisms.supervisors import Supervisors
 from accel.stops import EventStop, Exited, Killed, Stop, SyscallEntryStop
 
 if TYPE_CHECKING:
+    from accel.mechanisms.contract import Observer, Policy
     from accel.mechanisms.recorder import Recorder
     from accel.results import CallCounter
 

@@ -62,7 +62,7 @@ MAY_IMPORT = {
         "accel.mixed_plan",
     },
     "accel.rulebook": {
-        "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
+        "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms",
         "accel.mechanism_choice", "accel.mixed_plan", "accel.oci",
     },
     "accel.assembly": {
@@ -70,7 +70,7 @@ MAY_IMPORT = {
         "accel.tracing_thread", "accel.supervising_thread", "accel.rulebook",
     },
     "accel.tracer": {
-        "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms",
+        "values", "bpf", "accel.plan", "accel.policy", "accel.mechanisms", "accel.jit",
         "accel.tracing_thread", "accel.assembly", "accel.capture", "accel.snapshots",
         "accel.rulebook", "accel.writers", "accel.oci",
     },

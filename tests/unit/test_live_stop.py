@@ -8,6 +8,7 @@ import pytest
 
 from accel import Abi, Call, SyscallEntryStop, SyscallExitStop
 from accel.mechanisms.live_stop import blank_exit_stop, blank_stop
+from accel.mechanisms.notified_stop import blank_notified_stop
 from accel.records import LAYOUT, pack
 from accel.tracee import StopMemory, Tracee
 
@@ -19,7 +20,7 @@ StopOf = Callable[..., SyscallEntryStop]
 
 def notified(abi: Abi, number: int, tracee: Tracee | None = None) -> SyscallEntryStop:
     """Make one as of a notification with id 99, of thread 7 in process 5, at 0x401000."""
-    stop = blank_stop()
+    stop = blank_notified_stop()
     words = (99, 7, 0, number, abi.audit_arch, 0x401000, *ARGUMENTS)
     stop.notified(words, tracee or Tracee(7, 5), -1)
     return stop
