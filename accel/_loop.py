@@ -110,7 +110,7 @@ _RING, _STRING_RING, _MEMORY = 26, 27, 28
 _EXIT_EVENT_STOPS, _EVENT_RINGS, _EXIT_RULES = 29, 30, 31
 _INFO, _REGISTERS, _STATUS, _TIME, _VECTORS, _NEW_VALUE, _SIGINFO = 32, 44, 72, 74, 76, 80, 84
 _EVENT_COOKIE: Final = 0x6163_6365_6C00_0001
-_ENDED_STOPS, _ASKS, _FOUND, _RUNNING = 101, 102, 81, -(1 << 62)
+_ENDED_STOPS, _ASKS, _RUNNING = 101, 102, 103
 #: RECORDING: besides whole calls, their beginnings.
 _BEGINNINGS: Final = 2
 
@@ -254,8 +254,8 @@ def _count_stop(control: int, call: int, handlers: int) -> int:
 
 
 @njit(inline="always")
-def _asks(control: int, answer: int) -> bool:
-    """Whether handlers are asked at once, where an answer wants that."""
+def _may_answer(control: int, answer: int) -> bool:
+    """Whether an answer asks no handler, or handlers are asked in passing."""
     is_asking = _get(answer, _ACTION) == _ASK or _get(answer, _EXIT) == _ASK
     return not is_asking or _get(control, _ASKS) != 0
 
@@ -272,12 +272,13 @@ def enter(control: int, tid: int, now: int) -> int:
     verdict = _settle(control, tid, call, _get(info, 10) & 0xFFFF)
     answer = _answer_of(control, verdict)
     action = _get(answer, _ACTION)
-    if call < 0 or action == _TO_PYTHON or not _asks(control, answer):
+    if call < 0 or action == _TO_PYTHON or not _may_answer(control, answer):
         return _TO_PYTHON
+    record = _record_of(control, tid)
     if action == _ASK:
         _count_stop(control, call, 1)
+        _set(record, _TRACEE_STATE, _READY)
         return _ASKED + _get(answer, _RULE)
-    record = _record_of(control, tid)
     _fill(record, info, number | (call >> 10) << 32 | _get(answer, _RULE) << 48, now)
     value = _get(answer, _VALUE)
     if _get(answer, _ENTRY) != 0:
@@ -462,7 +463,7 @@ def hit(control: int, tid: int) -> int:
         _capture(control, record, tid, mask)
     flags = _get(record, _FLAGS) | _IS_RETURNED | _IS_ALONE
     replaced = 0
-    if _get(answer, _EXIT) != 0:
+    if _get(answer, _EXIT) not in (0, _ASK):
         replaced = _call(_get(answer, _EXIT), record, _get(answer, _EXIT_STATE), control)
         if replaced != 0:
             result = _get(control, _NEW_VALUE)
@@ -579,13 +580,12 @@ def _reply(control: int) -> int:
     return 0 if done == -_ESRCH else done  # It was killed in the stop.
 
 
-@njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def next_change(control: int) -> int:
+@njit
+def _next_change(control: int) -> int:
     """Answer stops until there is something for Python: CHANGED, BEAT_DUE, RING_FULL, ASKED + N.
 
     Or -errno, of the reply or of wait4(2).
     """
-    _set(control, _FOUND, _RUNNING)
     error = _reply(control)
     while error == 0:
         if _get(control, _RECORDING) != 0 and _get(control, _DROPS) == 0 and _is_full(control):
@@ -611,3 +611,12 @@ def next_change(control: int) -> int:
             _set(control, _REPLY_SIGNAL, 0)
             return found
     return error
+
+
+@njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def next_change(control: int) -> int:
+    """Do as ``_next_change``, and tell other threads meanwhile that no Python runs here."""
+    _set(control, _RUNNING, 1)
+    found = _next_change(control)
+    _set(control, _RUNNING, 0)
+    return found

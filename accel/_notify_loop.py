@@ -111,8 +111,10 @@ def _decide(control: int, answer: int, tid: int, numbers: int) -> int:
 @njit
 def _ask(control: int, call: int, tid: int, rule: int) -> int:
     """Leave a call to the handler of its rule, where Python knows the thread; else to Python."""
-    if _get(control, _ASKS) == 0 or _process_of(control, tid) == 0:
+    process = _process_of(control, tid) if _get(control, _ASKS) != 0 else 0
+    if process == 0:
         return 0
+    _set(control, _PROCESS, process)
     counters = _get(control, _COUNTER_TABLE) + 8 * _COUNTER_WORDS * call
     add(counters, _CALLS, 1)
     add(counters, _HANDLER_CALLS, 1)

@@ -8,9 +8,11 @@ from typing import Any
 
 from bpf.value import frozen, replace
 
-__all__ = ["Answer", "Decision", "Injected"]
+__all__ = ["ERRORS", "RESUME", "Answer", "Decision", "Injected"]
 
 _MAX_ERRNO = 4095
+#: The results that are errors, as the kernel has it.
+ERRORS = range(-_MAX_ERRNO, 0)
 #: <asm/signal.h>: _NSIG.
 _LAST_SIGNAL = 64
 #: So much of what is injected is written out.
@@ -61,7 +63,7 @@ class Decision:
     @classmethod
     def resume(cls) -> Decision:
         """Run the call and do not stop after it (1, SKIPEXIT: one stop)."""
-        return _RESUME
+        return RESUME
 
     @classmethod
     def skip(cls, value: int = 0, *, inspect: bool = False) -> Decision:
@@ -157,8 +159,8 @@ class Decision:
         return replace(self, entry_delay_ns=entry_ns, exit_delay_ns=exit_ns)
 
     @property
-    def is_skip(self) -> bool:
-        """Whether a constant result, given at one stop or notification, is all there is to it."""
+    def is_plain_skip(self) -> bool:
+        """Whether it is ``skip()`` or ``fail()``, and nothing besides."""
         return (
             self.start
             and not (self.call or self.exit or self.signal or self.entry_delay_ns)
@@ -218,7 +220,7 @@ class Decision:
 
 
 #: What most stops are answered with.
-_RESUME = Decision(start=True, call=True, exit=False)
+RESUME = Decision(start=True, call=True, exit=False)
 
 
 @frozen
@@ -233,8 +235,8 @@ class Answer:
     #: The position of that rule in its plan.
     rule: int = 0
     is_recorded: bool = True
-    #: A handler, in Python, that is asked, as all who looks: what a call gets or, if the decision
-    #: has an exit-stop, which result.
+    #: The only handler in Python, if nobody else looks at these calls: the loop has it asked what
+    #: a call gets or, if the decision has an exit-stop, which result.
     asks: Callable[[Any], object] | None = None
     entry: tuple[int, int] = (0, 0)
     exit: tuple[int, int] = (0, 0)

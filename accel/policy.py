@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call
-from accel.decision import Answer, Decision
+from accel.decision import RESUME, Answer, Decision
 from accel.errors import AccelError, HandlerError, TraceeDied
 from accel.mask import SyscallMask
 from accel.plan import Compiled, Plan, Rule
@@ -17,6 +17,7 @@ from bpf.value import frozen
 
 if TYPE_CHECKING:
     from accel.checks import Judgements
+    from accel.results import CallCounter
 
 __all__ = ["ExitHandler", "ExitRule", "HandlerPolicy"]
 
@@ -24,7 +25,6 @@ __all__ = ["ExitHandler", "ExitRule", "HandlerPolicy"]
 _WITHOUT_LOOP: Final = ("ptrace-syscall", "sysemu")
 
 _INSPECT: Final = Decision.inspect()
-_RESUME: Final = Decision.resume()
 
 #: Sees a result; returns the one to put in its place, or None to keep it.
 ExitHandler: TypeAlias = Callable[[SyscallExitStop], int | None]
@@ -197,7 +197,7 @@ class HandlerPolicy:
         exits = [one for one in self.exit_rules if mask & one.mask]
         is_undecided = rule.decision is None or rule.decision == _INSPECT
         if rule.handler is not None and rule.compiled is None and not exits:
-            return Answer(_RESUME, index, asks=rule.handler)
+            return Answer(RESUME, index, asks=rule.handler)
         if rule.handler is None and is_undecided and len(exits) == 1 and not rule.by_notify:
             [leaving] = exits
             if leaving.compiled is None and not (mask - leaving.mask or rule.where.results):
@@ -240,28 +240,35 @@ class HandlerPolicy:
         """Tell whether a call that no rule decides on is a blind spot to report."""
         return call in self.plan.watched
 
-    def decide(self, number: int, stop: SyscallEntryStop) -> tuple[Decision, int]:
-        """Answer a stop; return the decision and how many handlers ran."""
+    def decide(self, number: int, stop: SyscallEntryStop, counter: CallCounter) -> Decision:
+        """Answer a stop; count its handler."""
         rule = self.plan.rules[number]
         if self._has_filter and rule.silent is not None:
-            return rule.silent, 0  # It stopped for another rule, or for what it is.
+            return rule.silent  # It stopped for another rule, or for what it is.
         if rule.handler is None:
-            return rule.decision or self._default(stop, rule), 0
+            return rule.decision or self._default(stop, rule)
+        counter.handler_calls += 1
         try:
-            answer: object = rule.handler(stop)
-        except BaseException as error:  # noqa: BLE001 - which ``decided`` raises
-            answer = error
-        return self.decided(number, stop, answer), 1
+            answer = rule.handler(stop)
+        except BaseException as error:  # noqa: BLE001 - raised again
+            self.raised(stop, error)
+        return self.decided(number, stop, answer)
+
+    def raised(self, stop: SyscallEntryStop | SyscallExitStop, error: BaseException) -> NoReturn:
+        """Raise what a handler has raised, as a HandlerError where it is an error of its own."""
+        if isinstance(error, TraceeDied) or not isinstance(error, Exception):
+            raise error  # It was killed while its memory was read: nobody waits for an answer.
+        is_exit = isinstance(stop, SyscallExitStop)
+        if is_exit and isinstance(error, AccelError):
+            raise error
+        what = "exit handler" if is_exit else "handler"
+        raise HandlerError(f"the {what} of {stop.name} raised {error!r}") from error
 
     def decided(self, number: int, stop: SyscallEntryStop, answer: object) -> Decision:
-        """Read what the handler of a rule returned, or the exception that it raised."""
+        """Read what the handler of a rule returned."""
         rule = self.plan.rules[number]
         if answer is None:
             return self._default(stop, rule)
-        if isinstance(answer, BaseException):
-            if isinstance(answer, TraceeDied) or not isinstance(answer, Exception):
-                raise answer  # It was killed while its memory was read: nobody waits for an answer.
-            raise HandlerError(f"the handler of {stop.name} raised {answer!r}") from answer
         if not isinstance(answer, Decision):
             raise HandlerError(
                 f"the handler of {stop.name} returned {answer!r}: return a Decision, or None"
@@ -292,26 +299,21 @@ class HandlerPolicy:
     def _wanted(wanted: bool) -> Decision:
         return Decision.inspect() if wanted else Decision.resume()
 
-    def returned(self, stop: SyscallExitStop) -> tuple[int | None, int]:
-        """Show a result to its handlers; return the one to replace it with, and how many ran."""
+    def returned(self, stop: SyscallExitStop, counter: CallCounter) -> int | None:
+        """Show a result to its handlers, and count these; return the one to replace it with."""
         changed = None
-        ran = 0
         for one in self._exits_of(stop.call):
-            ran += 1
+            counter.handler_calls += 1
             try:
-                answer: object = one.handler(stop)
-            except BaseException as error:  # noqa: BLE001 - which ``replacing`` raises
-                answer = error
+                answer = one.handler(stop)
+            except BaseException as error:  # noqa: BLE001 - raised again
+                self.raised(stop, error)
             replacing = self.replacing(stop, answer)
             changed = changed if replacing is None else replacing
-        return changed, ran
+        return changed
 
     def replacing(self, stop: SyscallExitStop, answer: object) -> int | None:
-        """Read what the handler of an exit returned, or the exception that it raised."""
-        if isinstance(answer, BaseException):
-            if isinstance(answer, AccelError) or not isinstance(answer, Exception):
-                raise answer
-            raise HandlerError(f"the exit handler of {stop.name} raised {answer!r}") from answer
+        """Read what the handler of an exit returned."""
         if answer is not None and not isinstance(answer, int):
             raise HandlerError(
                 f"the exit handler of {stop.name} returned {answer!r}:"

@@ -98,3 +98,8 @@ def __getattr__(name: str) -> Any:
     found = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    """List the names that are not loaded yet, too."""
+    return sorted({*globals(), *__all__})

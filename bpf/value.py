@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import Any, Final, NoReturn, TypeVar, dataclass_transform
+from typing import Any, Final, NoReturn, TypeVar, cast, dataclass_transform
 
 __all__ = ["frozen", "hidden", "replace"]
 
@@ -57,13 +57,16 @@ def frozen(cls: type[T]) -> type[T]:
         "_made": 0,
     }
     metaclass: Any = type(cls)
-    made: type[T] = metaclass(cls.__name__, cls.__bases__, _METHODS | namespace | own)
-    return made
+    made: Any = metaclass(cls.__name__, cls.__bases__, _METHODS | namespace | own)
+    #: What an instance is one of, whatever other class it has for the sake of speed.
+    made._kind = made  # noqa: SLF001 - its own
+    return cast("type[T]", made)
 
 
 def replace(original: T, **changes: Any) -> T:
     """Make a value that differs from ``original`` in some fields."""
-    return type(original)(**dict(_items(original)) | changes)
+    made: T = original._kind(**dict(_items(original)) | changes)  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+    return made
 
 
 def _items(instance: object) -> Iterator[tuple[str, Any]]:
@@ -111,7 +114,8 @@ def _compiled(cls: Any) -> Callable[..., None]:
 
 
 def _eq(self: Any, other: Any) -> Any:
-    return self._key(self) == self._key(other) if type(other) is type(self) else NotImplemented
+    is_like = getattr(other, "_kind", None) is self._kind
+    return self._key(self) == self._key(other) if is_like else NotImplemented
 
 
 def _hash(self: Any) -> int:
@@ -120,15 +124,15 @@ def _hash(self: Any) -> int:
 
 def _repr(self: Any) -> str:
     shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._shown)
-    return f"{type(self).__qualname__}({shown})"
+    return f"{self._kind.__qualname__}({shown})"
 
 
-def _setattr(self: object, name: str, _value: object) -> NoReturn:
-    raise AttributeError(f"cannot set {name!r}: a {type(self).__name__} does not change")
+def _setattr(self: Any, name: str, _value: object) -> NoReturn:
+    raise AttributeError(f"cannot set {name!r}: a {self._kind.__name__} does not change")
 
 
-def _delattr(self: object, name: str) -> NoReturn:
-    raise AttributeError(f"cannot delete {name!r}: a {type(self).__name__} does not change")
+def _delattr(self: Any, name: str) -> NoReturn:
+    raise AttributeError(f"cannot delete {name!r}: a {self._kind.__name__} does not change")
 
 
 def _getstate(self: object) -> dict[str, Any]:

@@ -66,8 +66,7 @@ class Calls:
     def _decide(
         self, tracee: Tracee, stop: SyscallEntryStop, counter: CallCounter, rule: RuleNumber
     ) -> bool:
-        decision, handlers = self._policy.decide(rule, stop)
-        counter.handler_calls += handlers
+        decision = self._policy.decide(rule, stop, counter)
         return self.carry_out(tracee, stop, rule, decision)
 
     def carry_out(
@@ -104,8 +103,7 @@ class Calls:
         """Let the exit handlers say what a call returns that does not run, at its only stop."""
         value = pending.decision.value or 0
         stop = _exit_stop(tracee, pending, value, injected=True)
-        changed, handlers = self._policy.returned(stop)
-        self._counter(pending.call).handler_calls += handlers
+        changed = self._policy.returned(stop, self._counter(pending.call))
         if changed is not None:
             self._tables.skip_call(changed)
             stop = _exit_stop(tracee, pending, changed, injected=True)
@@ -144,8 +142,7 @@ class Calls:
             self._returned(pending, _exit_stop(tracee, pending, result), result, is_told=False)
             return
         stop = _exit_stop(tracee, pending, result, injected=injected)
-        changed, handlers = self._policy.returned(stop)
-        counter.handler_calls += handlers
+        changed = self._policy.returned(stop, counter)
         if changed is not None:
             result = changed
             stop = _exit_stop(tracee, pending, result, injected=True)
@@ -174,8 +171,7 @@ class Calls:
             self._records.enter(pending)
         result = sample.result
         stop = _exit_stop(tracee, pending, result, time_ns=sample.time_ns)
-        changed, handlers = self._policy.returned(stop)
-        counter.handler_calls += handlers
+        changed = self._policy.returned(stop, counter)
         if changed is not None and changed != result:
             if is_late:
                 self.blind_spot(tracee, f"the result of {call.name} stays: it blocks SIGTRAP")
@@ -209,7 +205,9 @@ class Calls:
     def _returned(
         self, pending: PendingCall, stop: SyscallExitStop, result: int, *, is_told: bool = True
     ) -> None:
-        self._counter(pending.call).returned(result, stop.time_ns - stop.entered_ns)
+        # Time is that between two stops.
+        elapsed = stop.time_ns - stop.entered_ns if pending.decision.exit else 0
+        self._counter(pending.call).returned(result, elapsed)
         if not is_told:
             return
         if self._records is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from accel.abi import Abi
 from accel.call import Call
@@ -81,14 +81,17 @@ class Policy(Protocol):
     def watches(self, call: Call) -> bool:
         """Tell whether a call that no rule decides on is a blind spot to report."""
 
-    def decide(self, rule: RuleNumber, stop: SyscallEntryStop) -> tuple[Decision, int]:
-        """Answer a stop; tell how many handlers ran.
+    def decide(self, rule: RuleNumber, stop: SyscallEntryStop, counter: CallCounter) -> Decision:
+        """Answer a stop; count its handler, if there is one, before it runs.
 
         At a stop before the call, 4 and 6 mean that it is not told, only the exit is.
         """
 
+    def raised(self, stop: SyscallEntryStop | SyscallExitStop, error: BaseException) -> NoReturn:
+        """Raise what the handler of a stop has raised: TraceeDied, or an error of its own."""
+
     def decided(self, rule: RuleNumber, stop: SyscallEntryStop, answer: object) -> Decision:
-        """Read what the handler of a rule returned, or the exception that it raised; as ``decide``.
+        """Read what the handler of a rule returned; as ``decide``.
 
         Raise HandlerError if that is no decision, or cannot be done there.
         """
@@ -99,14 +102,11 @@ class Policy(Protocol):
     def tells_exit(self, rule: RuleNumber, returned: int) -> bool:
         """Tell whether the exit of a call of that rule is to be told, as its result is."""
 
-    def returned(self, stop: SyscallExitStop) -> tuple[int | None, int]:
-        """Show a result to its handlers; return the one to replace it with, and how many ran."""
+    def returned(self, stop: SyscallExitStop, counter: CallCounter) -> int | None:
+        """Show a result to its handlers, counting these; return the one to replace it with."""
 
     def replacing(self, stop: SyscallExitStop, answer: object) -> int | None:
-        """Read what the handler of an exit returned, or the exception that it raised.
-
-        Raise HandlerError if that is no result.
-        """
+        """Read what the handler of an exit returned; raise HandlerError if that is no result."""
 
 
 class Mechanism(Protocol):

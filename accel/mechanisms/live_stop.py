@@ -52,11 +52,24 @@ class Live:
             _keep(self, "_memory", memory)
         return memory
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy it as the value that it stands for."""
+        kind: Any = self._kind  # type: ignore[attr-defined]  # every value has one
+        return kind, tuple([getattr(self, name) for name in kind.__match_args__])
+
     def _make_call(self) -> Call:
         raise NotImplementedError
 
     def _make_memory(self) -> Memory:
         raise NotImplementedError
+
+
+class _Open:
+    """Lets slots be set as in any object; Python does that the fast way only with both of these."""
+
+    __slots__ = ()
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
 
 
 # ------------------------------------------------------------------------------- before a call
@@ -75,7 +88,6 @@ class _SeccompStop(Live, EntryParts):  # type: ignore[override]  # read-only
     """The stop of a traced call; its words are those of a ``ptrace.SYSCALL_INFO``."""
 
     __slots__ = ()
-    __qualname__ = "SyscallEntryStop"  # That is how it prints.
 
     @property
     def args(self) -> Arguments:
@@ -96,13 +108,10 @@ class _SeccompStop(Live, EntryParts):  # type: ignore[override]  # read-only
         return StopMemory(tracee, stop_number)
 
 
-class BlankStop(EntryParts):
+class BlankStop(_Open, EntryParts):
     """A stop that is none yet; each mechanism has a method to make it one."""
 
     __slots__ = ()
-    # Only if a class changes neither does Python know a faster way.
-    __setattr__ = object.__setattr__
-    __delattr__ = object.__delattr__
 
     def traced(self, words: tuple[int, ...], tracee: Tracee) -> None:
         """Be the stop of a tracee that is in a seccomp-stop."""
@@ -128,7 +137,6 @@ class _ExitStop(Live, _ExitParts):  # type: ignore[override]  # as above
     """The exit-stop of a call that the loop let run."""
 
     __slots__ = ()
-    __qualname__ = "SyscallExitStop"
 
     @property
     def args(self) -> Arguments:
@@ -146,12 +154,10 @@ class _ExitStop(Live, _ExitParts):  # type: ignore[override]  # as above
         return StopMemory(tracee, stop_number)
 
 
-class _BlankExitStop(_ExitParts):
+class _BlankExitStop(_Open, _ExitParts):
     """A stop that is none yet."""
 
     __slots__ = ()
-    __setattr__ = object.__setattr__
-    __delattr__ = object.__delattr__
 
     def returned(self, fields: tuple[int, ...], tracee: Tracee) -> None:
         """Be the exit-stop of a tracee."""

@@ -138,7 +138,8 @@ def _callable(code: bytes) -> NextChange:
     def next_change(tables: Any, asked: Asked) -> int:
         view, entry = tables.control.view, tables.entry
         while True:
-            function(*entry)
+            if function(*entry):
+                raise SystemError("the compiled loop failed: it never does")
             change: int = view[FOUND]
             if change >= ASKED:
                 asked(change - ASKED)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from accel._kernel import spawn
 from accel.abi import Abi
@@ -19,7 +19,6 @@ from accel.mechanisms.listener import Handover, flags_of, support
 from accel.mechanisms.ptrace_loop import kill_process
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.seccomp_trace import SeccompTrace
-from accel.mechanisms.stop_tables import ASKS
 from accel.mechanisms.supervisors import Supervisors
 from accel.results import CallCounter
 from accel.stops import Stop
@@ -33,6 +32,9 @@ __all__ = ["MixedTrace"]
 
 class MixedTrace(SeccompTrace):
     """Trace a command some of whose calls are answered by notification."""
+
+    #: Handlers of both take turns.
+    asks_in_passing: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -48,8 +50,6 @@ class MixedTrace(SeccompTrace):
         super().__init__(
             policy, observe, placement, recorder, captures=captures, exit_events=exit_events
         )
-        # Handlers of both take turns, so that those of stops are not asked in passing.
-        self.tables.control.view[ASKS] = False
         self._found = support()
         self.filter_flags = flags_of(self._found)
         self._supervisors = Supervisors(policy, self._tell, self._fail, count=supervisors)

@@ -24,7 +24,6 @@ class _NotifiedStop(Live, EntryParts):  # type: ignore[override]  # read-only
     """The stop of a call that notified; its words are those of ``NotifyTables.notification``."""
 
     __slots__ = ()
-    __qualname__ = "SyscallEntryStop"  # That is how it prints.
 
     @property
     def args(self) -> Arguments:

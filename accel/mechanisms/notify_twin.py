@@ -125,8 +125,10 @@ def _answer(tables: t.NotifyTables) -> int:
 
 def _ask(tables: t.NotifyTables, index: int, tid: int, rule: int) -> int:
     """Leave a call to the handler of its rule, where Python knows the thread; else to Python."""
-    if not tables.control.view[t.ASKS] or not _process_of(tables, tid):
+    process = _process_of(tables, tid) if tables.control.view[t.ASKS] else 0
+    if not process:
         return False
+    tables.control.view[t.PROCESS] = process
     tables.counters.view[index * t.COUNTER_WORDS + t.CALLS] += 1
     tables.counters.view[index * t.COUNTER_WORDS + t.HANDLER_CALLS] += 1
     return ASKED + rule

@@ -73,6 +73,8 @@ class PtraceLoop(abc.ABC):
 
     #: Whether tracees stop at every call: resumed with PTRACE_SYSCALL instead of PTRACE_CONT.
     every_call: ClassVar[bool]
+    #: Whether handlers that alone look at a stop are asked as soon as the loop finds it.
+    asks_in_passing: ClassVar[bool] = False
     #: Of seccomp(2), for the filter that the command gets.
     filter_flags = 0
 
@@ -105,7 +107,7 @@ class PtraceLoop(abc.ABC):
         if recorder is not None and recorder.wants_all:
             records = CallRecords(recorder, captures or {})
         # Exit events are looked for at every stop that Python sees.
-        self.tables.control.view[ASKS] = exit_events is None
+        self.tables.control.view[ASKS] = self.asks_in_passing and exit_events is None
         self.calls = Calls(policy, observe, self.tables, records)
         #: How the command ended, as a status of wait(2); None while it runs.
         self.status: int | None = None

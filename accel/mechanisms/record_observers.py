@@ -12,4 +12,4 @@ __all__ = ["takes_records"]
 
 def takes_records(observer: object) -> TypeGuard[RecordObserver]:
     """Tell whether an observer, or a sink, is a ``RecordObserver``."""
-    return hasattr(observer, "takes_records_of")
+    return hasattr(observer, "takes_records_of") and hasattr(observer, "write")

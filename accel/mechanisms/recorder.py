@@ -12,16 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from accel.mechanisms.record_observers import takes_records
-from accel.mechanisms.ring import FOUND, RUNNING, Ring
+from accel.mechanisms.ring import RUNNING, Ring
 from accel.mechanisms.stop_tables import ENTERED_NS, FLAGS, IDENTITY, RECORD_WORDS
 from accel.records import CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Sink
 from accel.stops import Stop
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Recorder"]
 
@@ -192,11 +189,7 @@ class Recorder:
 
     def _give_way(self) -> None:
         """Let the tracing thread have the interpreter: Python would hand it over after 5 ms."""
-        if (
-            not self._is_urgent
-            and self._is_draining_thread
-            and self.ring.control.view[FOUND] != RUNNING
-        ):
+        if not self._is_urgent and self._is_draining_thread and not self.ring.control.view[RUNNING]:
             time.sleep(_GIVE_WAY_SECONDS)
 
 

@@ -18,9 +18,10 @@ __all__ = ["Ring"]
 RECORDING, DROPS, DROPPED, RING_HEAD, RING_TAIL, RING_SIZE = 12, 13, 14, 15, 16, 17
 STRINGS_HEAD, STRINGS_TAIL, STRINGS_SIZE = 18, 19, 20
 CONTROL_WORDS: Final = 104
-#: What the compiled loop found; RUNNING from when it is called until it returns.
+#: What the compiled loop found.
 FOUND: Final = 81
-RUNNING: Final = -(1 << 62)
+#: Whether it is at work, without Python; of tracing threads.
+RUNNING: Final = 103
 #: RECORDING: whole calls; calls and their beginnings.
 WHOLE_CALLS: Final = 1
 BEGINNINGS: Final = 2

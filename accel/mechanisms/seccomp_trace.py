@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from accel.call import Call
-from accel.decision import Decision
+from accel.decision import ERRORS, RESUME, Decision
 from accel.errors import TraceeDied
 from accel.mechanisms.live_stop import blank_exit_stop, blank_stop
 from accel.mechanisms.placement import AFFINITY_CALLS
@@ -19,14 +19,13 @@ from accel.tracee import Tracee
 __all__ = ["SeccompTrace"]
 
 _CLONE_UNTRACED: Final = 0x0080_0000
-_RESUME: Final = Decision.resume()
-_ERRORS: Final = range(-4095, 0)
 
 
 class SeccompTrace(PtraceLoop):
     """Trace a command that runs under a filter; between selected calls with PTRACE_CONT."""
 
     every_call: ClassVar[bool] = False
+    asks_in_passing: ClassVar[bool] = True
 
     def _asked(self, rule: int) -> None:
         """Ask the handler of a rule about the stop that the loop has found, and answer it.
@@ -44,14 +43,16 @@ class SeccompTrace(PtraceLoop):
         stop.traced(tables.words(), tracee)
         try:
             answer = self._handlers[rule](stop)
-        except BaseException as error:  # noqa: BLE001 - which ``decided`` raises
-            answer = error
-        if answer is None or answer is _RESUME:
+        except BaseException as error:  # noqa: BLE001 - raised again
+            with self._answering(tracee):
+                self._policy.raised(stop, error)
+            return
+        if answer is None or answer is RESUME:
             pass
-        elif type(answer) is Decision and answer.is_skip:
+        elif type(answer) is Decision and answer.is_plain_skip:
             value = answer.value or 0
             tables.skip_call(value)
-            if value in _ERRORS:
+            if value in ERRORS:
                 tables.failed(stop.abi, stop.number)
         else:
             with self._answering(tracee):
@@ -72,8 +73,10 @@ class SeccompTrace(PtraceLoop):
         stop.returned(tables.fields(tid), tracee)
         try:
             answer = self._handlers[rule](stop)
-        except BaseException as error:  # noqa: BLE001 - which ``replacing`` raises
-            answer = error
+        except BaseException as error:  # noqa: BLE001 - raised again
+            with self._answering(tracee):
+                self._policy.raised(stop, error)
+            return
         if answer is None:
             tracee.stop_number += 1
             view[REPLY_TID] = tid
@@ -82,7 +85,7 @@ class SeccompTrace(PtraceLoop):
             result = self._policy.replacing(stop, answer)
             if result is not None and result != stop.result:
                 tables.set_result(result)
-                tables.failed(stop.abi, stop.number, (result in _ERRORS) - (stop.result in _ERRORS))
+                tables.failed(stop.abi, stop.number, (result in ERRORS) - (stop.result in ERRORS))
             self._resume(tracee)
 
     @contextlib.contextmanager

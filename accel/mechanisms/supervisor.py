@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from accel._kernel import notify
 from accel.abi import Abi
 from accel.call import Call, Memory
-from accel.decision import Answer, Decision, Injected
+from accel.decision import ERRORS, RESUME, Answer, Decision, Injected
 from accel.errors import HandlerError, TraceeDied
 from accel.mechanisms import loop_cache, notify_twin
 from accel.mechanisms.call_records import CallRecords
@@ -49,8 +49,6 @@ __all__ = ["Supervisor"]
 #: How many notifications the loop answers before Python looks whether a faster loop is there.
 _PER_BEAT: Final = 256
 _SYS_EXIT_GROUP: Final = 231
-_RESUME: Final = Decision.resume()
-_ERRORS: Final = range(-4095, 0)
 #: The ABI of a call, the number of its rule, and who counts it.
 _Known: TypeAlias = tuple[Abi, int, CallCounter]
 _compiled: Final = Compiled(loop_cache.NOTIFY_LOOP, "next_notification")
@@ -123,9 +121,16 @@ class Supervisor:
                 tables.control.view[BEAT] = _PER_BEAT
 
     def executed(self) -> None:
-        """Take note that the command runs: from now on handlers may be asked at once."""
+        """Take note that the command runs: from now on handlers may be asked in passing."""
         self._before = None
         self.tables.control.view[ASKS] = True
+        if self.is_ending:
+            self.end()
+
+    def end(self) -> None:
+        """Kill whoever notifies from now on; from any thread."""
+        self.is_ending = True
+        self.tables.control.view[ASKS] = False
 
     def kill(self) -> None:
         """Kill the process of the notification that came last: it waits for an answer."""
@@ -164,25 +169,22 @@ class Supervisor:
         Nobody else looks at the call, the loop has counted it, and it knows the thread.
         """
         tables = self.tables
-        if self.is_ending:
-            self.kill()
-            return
         words = tables.notification()
         tracee = self._tracees[words[1]]
         stop = blank_notified_stop()
         stop.notified(words, tracee, self._listener)
         self._turn.acquire()  # ``with`` takes twice as long.
         try:
-            answer: object = self._handlers[rule](stop)
-        except BaseException as error:  # noqa: BLE001 - which ``decided`` raises
-            answer = error
-        try:
-            if answer is None or answer is _RESUME:
+            try:
+                answer = self._handlers[rule](stop)
+            except BaseException as error:  # noqa: BLE001 - raised again
+                self._policy.raised(stop, error)
+            if answer is None or answer is RESUME:
                 tables.let_run()
-            elif type(answer) is Decision and answer.is_skip:
+            elif type(answer) is Decision and answer.is_plain_skip:
                 value = answer.value or 0
                 tables.skip(value)
-                if value in _ERRORS:
+                if value in ERRORS:
                     tables.failed(stop.abi, stop.number)
             else:
                 decision = self._policy.decided(rule, stop, answer)
@@ -226,8 +228,7 @@ class Supervisor:
         _abi, rule, counter = known
         counter.calls += 1
         counter.notifications += 1
-        decision, handlers = self._policy.decide(rule, stop)
-        counter.handler_calls += handlers
+        decision = self._policy.decide(rule, stop, counter)
         self._carry_out(stop, rule, decision, counter)
 
     def _carry_out(

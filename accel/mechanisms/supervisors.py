@@ -90,7 +90,7 @@ class Supervisors:
         """Kill whoever notifies from now on; from any thread."""
         self._is_ending = True
         for supervisor in self._supervisors:
-            supervisor.is_ending = True
+            supervisor.end()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until nobody is left under the filter; False when ``timeout`` seconds passed.

@@ -213,7 +213,8 @@ def hit(tables: t.StopTables, tid: int) -> int:
         if not tables.ring.is_full:
             _capture(tables, tid, mask)
     flags = record[t.FLAGS] | RETURNED | ALONE
-    replaced = bool(answer[t.EXIT] and _call(tables, answer[t.EXIT], tid, answer[t.EXIT_STATE]))
+    has_function = answer[t.EXIT] not in (0, t.ASK)
+    replaced = has_function and bool(_call(tables, answer[t.EXIT], tid, answer[t.EXIT_STATE]))
     if replaced:
         record[t.RESULT] = tables.control.view[t.NEW_VALUE]
         flags |= INJECTED
@@ -245,8 +246,8 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
     call = _call_of(info)
     verdict = _settle(tables, tid, call, info)
     answer = tables.answers.view[t.ANSWER_WORDS * verdict :][: t.ANSWER_WORDS]
-    if call < 0 or answer[t.ACTION] in (t.TO_PYTHON, t.ASK) or not _asks(tables, answer):
-        return _for_python(tables, call, answer)
+    if call < 0 or answer[t.ACTION] in (t.TO_PYTHON, t.ASK) or not _may_answer(tables, answer):
+        return _ask_or_leave(tables, tid, call, answer)
     word = _word(call)
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
     record[t.ENTERED_NS], record[t.LEFT_NS] = now, 0
@@ -283,17 +284,18 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
     return action
 
 
-def _asks(tables: t.StopTables, answer: Sequence[int]) -> bool:
-    """Tell whether handlers are asked at once, where an answer wants that."""
+def _may_answer(tables: t.StopTables, answer: Sequence[int]) -> bool:
+    """Tell whether an answer asks no handler, or handlers are asked in passing."""
     return t.ASK not in (answer[t.ACTION], answer[t.EXIT]) or bool(tables.control.view[t.ASKS])
 
 
-def _for_python(tables: t.StopTables, call: int, answer: Sequence[int]) -> int:
-    """Tell whether a rule's handler is to be asked at once about a call, and count that then."""
-    if call < 0 or answer[t.ACTION] == t.TO_PYTHON or not _asks(tables, answer):
+def _ask_or_leave(tables: t.StopTables, tid: int, call: int, answer: Sequence[int]) -> int:
+    """Count a call that the handler of its rule is to be asked about; else it is TO_PYTHON."""
+    if call < 0 or answer[t.ACTION] != t.ASK or not _may_answer(tables, answer):
         return t.TO_PYTHON
     _count(tables, call, calls=1, stops=1, handler_calls=1)
     tables.control.view[t.SECCOMP_STOPS] += 1
+    tables.tracees.view[t.RECORD_WORDS * tid + t.TRACEE_STATE] = t.READY
     return t.ASKED + answer[t.RULE]
 
 

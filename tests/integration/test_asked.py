@@ -8,13 +8,13 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from accel import Decision, SyscallEntryStop, SyscallExitStop, Tracer, arg
-from accel.errors import HandlerError
+from accel.errors import HandlerError, TraceeDied
 from accel.mechanisms.user_notify import UserNotify
 from tests.support import compiled, require
 
@@ -78,7 +78,15 @@ def test_whatever_it_answers(mechanism: str, answer: Decision | None) -> None:
         done = tracer.run(timeout=60)
         counted = tracer.statistics()
         calls = [
-            (name, call.calls, call.stops, call.notifications, call.handler_calls, call.errors)
+            (
+                name,
+                call.calls,
+                call.stops,
+                call.notifications,
+                call.handler_calls,
+                call.errors,
+                call.seconds > 0,
+            )
             for name, call in counted.calls.items()
         ]
         # A supervisor looks a thread up when it comes for the first time.
@@ -114,7 +122,7 @@ def test_whichever_result_it_answers(value: int | None, call: str) -> None:
         done = tracer.run(timeout=60)
         counted = tracer.statistics()
         calls = [
-            (name, one.calls, one.stops, one.handler_calls, one.errors)
+            (name, one.calls, one.stops, one.handler_calls, one.errors, one.seconds > 0)
             for name, one in counted.calls.items()
         ]
         assert asked(tracer) == (0 if is_watched or call != "getppid" else COUNT)
@@ -198,27 +206,29 @@ def test_it_sees_the_call_as_the_kernel_does(mechanism: str, flags: tuple[str, .
     [
         (_raises, "the handler of getppid raised LookupError"),
         (lambda _stop: 5, "returned 5"),
+        (lambda _stop: TraceeDied("read", 1), "returned TraceeDied"),
         (lambda _stop: Decision.emulate(), "returned emulate"),
     ],
-    ids=["raises", "no decision", "impossible"],
+    ids=["raises", "no decision", "an error", "impossible"],
 )
 def test_what_it_may_not_answer_ends_the_run(
     mechanism: str, handler: Callable[[SyscallEntryStop], Any], message: str
 ) -> None:
-    """At the third call, when it is asked in passing; the command prints nothing."""
-    tracer = calling(mechanism)
-    count = 0
+    """At the third call, whoever looks besides; the command prints nothing."""
+    for is_watched in (False, True):
+        tracer = calling(mechanism)
+        count = itertools.count(1)
 
-    @tracer.on_entry("getppid")
-    def third(stop: SyscallEntryStop) -> Any:
-        nonlocal count
-        count += 1
-        return handler(stop) if count == 3 else None
+        def third(stop: SyscallEntryStop, count: Iterator[int] = count) -> Any:
+            return handler(stop) if next(count) == 3 else None
 
-    with pytest.raises(HandlerError, match=message):
-        tracer.run(timeout=60)
-    assert asked(tracer) > 0
-    assert count == 3
+        tracer.on_entry("getppid")(third)
+        if is_watched:
+            tracer.observe(lambda _stop: None)
+        with pytest.raises(HandlerError, match=message):
+            tracer.run(timeout=60)
+        assert bool(asked(tracer)) is not is_watched
+        assert tracer.statistics().handler_calls == 3
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG | 0x40000000)
 

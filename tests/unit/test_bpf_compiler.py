@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bpf
-from bpf import Action, Arch, CompileError, Condition, Rule, SeccompData, evaluate, verify
+from bpf import Action, Arch, CompileError, Condition, Rule, SeccompData, compiler, evaluate, verify
 from bpf import libseccomp as libseccomp_module
 from bpf.assembler import Assembler
 from bpf.instruction import Instruction
@@ -375,6 +375,7 @@ def test_a_missing_library_is_named(missing, monkeypatch):
         found = {"c": "libc.so.6", "seccomp": None}
         monkeypatch.setattr(libseccomp_module, "_find_library", found.get)
     libseccomp_module._pyseccomp.cache_clear()
+    compiler._compiled.cache_clear()
     with pytest.raises(bpf.LibraryMissing, match=f"{missing} is not installed"):
         bpf.compile({Arch.X86_64: [Rule(1, Action.errno(1))]}, **TRACING)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +13,7 @@ from accel.mechanisms.live_stop import blank_exit_stop, blank_stop
 from accel.mechanisms.notified_stop import blank_notified_stop
 from accel.records import LAYOUT, pack
 from accel.tracee import StopMemory, Tracee
+from bpf.value import replace
 
 ARGUMENTS = (3, 0x7000_0000_0008, 0xFFFF_FFFF_FFFF_FFFF, 4, 5, 6)
 
@@ -71,7 +74,7 @@ def test_it_is_a_value(stop_of: StopOf) -> None:
     assert repr(stop).startswith("SyscallEntryStop(call=Call(tid=7, pid=5, ")
     assert len({stop, stop}) == 1
     assert stop != stop_of(Abi.X86_64, 1)  # made later
-    with pytest.raises(AttributeError, match="does not change"):
+    with pytest.raises(AttributeError, match="a SyscallEntryStop does not change"):
         stop.time_ns = 0  # type: ignore[misc]
     with pytest.raises(AttributeError, match="no attribute"):
         stop.retval  # type: ignore[attr-defined]  # noqa: B018
@@ -106,3 +109,22 @@ def test_an_exit_stop_tells_of_the_call_what_its_record_does() -> None:
     tracee.stop_number += 1
     with pytest.raises(RuntimeError, match="the stop is over"):
         stop.read(0x1000, 1)
+
+
+@pytest.mark.parametrize("is_exit", [False, True])
+def test_it_is_copied_as_the_value_that_it_stands_for(is_exit: bool) -> None:
+    """By copy, pickle and replace; and it equals that value."""
+    stop: SyscallEntryStop | SyscallExitStop = traced(Abi.X86_64, 1)
+    if is_exit:
+        blank = blank_exit_stop()
+        record = pack(stop.call, entered_ns=1, left_ns=2, rule=0, result=3, strings=0, flags=0)
+        blank.returned(LAYOUT.unpack(record), Tracee(7, 5))
+        stop = blank
+    kind = SyscallExitStop if is_exit else SyscallEntryStop
+    for copied in (copy.copy(stop), pickle.loads(pickle.dumps(stop)), replace(stop, time_ns=5)):
+        assert type(copied) is kind
+        assert copied.call == stop.call
+        assert copied == replace(stop, time_ns=copied.time_ns)
+    assert copy.copy(stop) == stop
+    assert stop == copy.copy(stop)
+    assert hash(copy.copy(stop)) == hash(stop)

@@ -10,6 +10,7 @@ from accel import Abi, Call, Decision, SyscallEntryStop, SyscallExitStop, Syscal
 from accel.errors import HandlerError
 from accel.plan import EntryHandler, Plan, Rule
 from accel.policy import ExitHandler, ExitRule, HandlerPolicy
+from accel.results import CallCounter
 
 MASK = SyscallMask.parse("getppid")
 
@@ -40,28 +41,34 @@ def policy(
     )
 
 
+def decided(answers: HandlerPolicy) -> tuple[Decision, int]:
+    """Let the rule decide; tell how many handlers ran, too."""
+    counter = CallCounter()
+    return answers.decide(0, ENTRY, counter), counter.handler_calls
+
+
 def test_none_lets_the_call_run_without_an_exit_stop() -> None:
     """Nobody wants to see the result: one stop."""
-    assert policy(lambda _stop: None).decide(0, ENTRY) == (Decision.resume(), 1)
+    assert decided(policy(lambda _stop: None)) == (Decision.resume(), 1)
 
 
 def test_none_takes_an_exit_stop_where_results_are_observed() -> None:
     """The call is in the mask, and somebody reads exits."""
     watched = policy(lambda _stop: None, observed=True, exits_observed=True)
-    assert watched.decide(0, ENTRY) == (Decision.inspect(), 1)
+    assert decided(watched) == (Decision.inspect(), 1)
     unwatched = policy(lambda _stop: None, observed=True)
-    assert unwatched.decide(0, ENTRY) == (Decision.resume(), 1)
+    assert decided(unwatched) == (Decision.resume(), 1)
 
 
 def test_an_exit_handler_takes_an_exit_stop() -> None:
     """It could see no result otherwise."""
-    assert policy(None, lambda _stop: None).decide(0, ENTRY) == (Decision.inspect(), 0)
+    assert decided(policy(None, lambda _stop: None)) == (Decision.inspect(), 0)
 
 
 def test_an_explicit_resume_takes_no_exit_stop() -> None:
     """Only a wanted exit-stop is ever taken."""
     explicit = policy(lambda _stop: Decision.resume(), observed=True, exits_observed=True)
-    assert explicit.decide(0, ENTRY) == (Decision.resume(), 1)
+    assert decided(explicit) == (Decision.resume(), 1)
 
 
 @pytest.mark.parametrize(
@@ -74,21 +81,25 @@ def test_an_explicit_resume_takes_no_exit_stop() -> None:
 )
 def test_a_handlers_answer_is_read_at_its_stop(returned: Decision, taken: Decision) -> None:
     """The stop has happened: allow() is resume() there, nullify() is fail()."""
-    assert policy(lambda _stop: returned).decide(0, ENTRY) == (taken, 1)
+    assert decided(policy(lambda _stop: returned)) == (taken, 1)
 
 
-@pytest.mark.parametrize("wrong", [Decision.exit_only(), Decision.emulate(), 5, "skip", True])
+@pytest.mark.parametrize(
+    "wrong", [Decision.exit_only(), Decision.emulate(), 5, "skip", True, OSError(5)]
+)
 def test_an_impossible_answer_is_an_error(wrong: object) -> None:
     """It says what can be returned."""
     with pytest.raises(HandlerError, match="return"):
-        policy(lambda _stop: wrong).decide(0, ENTRY)  # type: ignore[arg-type,return-value]
+        policy(lambda _stop: wrong).decide(0, ENTRY, CallCounter())  # type: ignore[arg-type,return-value]
 
 
 def test_the_last_exit_handler_that_answers_wins() -> None:
     """None keeps what another has put there."""
     answers = policy(None, lambda _s: 1, lambda _s: 2, lambda _s: None)
     stop = SyscallExitStop(CALL, 7, NoMemory())
-    assert answers.returned(stop) == (2, 3)
+    counter = CallCounter()
+    assert answers.returned(stop, counter) == 2
+    assert counter.handler_calls == 3
 
 
 def test_what_a_handler_raises_is_kept() -> None:
@@ -98,9 +109,9 @@ def test_what_a_handler_raises_is_kept() -> None:
         raise LookupError("nobody")
 
     with pytest.raises(HandlerError) as entry:
-        policy(fail).decide(0, ENTRY)
+        policy(fail).decide(0, ENTRY, CallCounter())
     with pytest.raises(HandlerError) as exit_:
-        policy(None, fail).returned(SyscallExitStop(CALL, 7, NoMemory()))
+        policy(None, fail).returned(SyscallExitStop(CALL, 7, NoMemory()), CallCounter())
     assert isinstance(entry.value.__cause__, LookupError)
     assert isinstance(exit_.value.__cause__, LookupError)
 
