@@ -256,10 +256,12 @@ class HandlerPolicy:
 
     def raised(self, stop: SyscallEntryStop | SyscallExitStop, error: BaseException) -> NoReturn:
         """Raise what a handler has raised, as a HandlerError where it is an error of its own."""
-        if isinstance(error, TraceeDied) or not isinstance(error, Exception):
+        if isinstance(error, TraceeDied) and error.tid == stop.tid:
             raise error  # It was killed while its memory was read: nobody waits for an answer.
+        if not isinstance(error, Exception):
+            raise error
         is_exit = isinstance(stop, SyscallExitStop)
-        if is_exit and isinstance(error, AccelError):
+        if is_exit and isinstance(error, AccelError) and not isinstance(error, TraceeDied):
             raise error
         what = "exit handler" if is_exit else "handler"
         raise HandlerError(f"the {what} of {stop.name} raised {error!r}") from error

@@ -103,6 +103,10 @@ def _raises(_stop: object) -> Decision:
     raise LookupError("nobody")
 
 
+def _tells_of_another(_stop: object) -> Decision:
+    raise TraceeDied("process_vm_readv", 1)
+
+
 def replaced(value: int | None) -> Callable[[SyscallExitStop], int | None]:
     """Make an exit handler that returns ``value`` for every other call."""
     numbers = itertools.count()
@@ -156,9 +160,10 @@ def test_an_exit_handler_sees_the_call_and_its_result() -> None:
     ("handler", "message"),
     [
         (_raises, "the exit handler of getppid raised LookupError"),
+        (_tells_of_another, "the exit handler of getppid raised TraceeDied"),
         (lambda _stop: "five", "returned 'five'"),
     ],
-    ids=["raises", "no result"],
+    ids=["raises", "another's death", "no result"],
 )
 def test_what_an_exit_handler_may_not_answer_ends_the_run(
     handler: Callable[[Any], Any], message: str
@@ -205,11 +210,12 @@ def test_it_sees_the_call_as_the_kernel_does(mechanism: str, flags: tuple[str, .
     ("handler", "message"),
     [
         (_raises, "the handler of getppid raised LookupError"),
+        (_tells_of_another, "the handler of getppid raised TraceeDied"),
         (lambda _stop: 5, "returned 5"),
         (lambda _stop: TraceeDied("read", 1), "returned TraceeDied"),
         (lambda _stop: Decision.emulate(), "returned emulate"),
     ],
-    ids=["raises", "no decision", "an error", "impossible"],
+    ids=["raises", "another's death", "no decision", "an error", "impossible"],
 )
 def test_what_it_may_not_answer_ends_the_run(
     mechanism: str, handler: Callable[[SyscallEntryStop], Any], message: str
