@@ -8,11 +8,11 @@ from typing import Any
 
 from bpf.value import frozen, replace
 
-__all__ = ["ERRORS", "RESUME", "Answer", "Decision", "Injected"]
+__all__ = ["ERROR_RESULTS", "RESUME", "Answer", "Decision", "Injected"]
 
 _MAX_ERRNO = 4095
 #: The results that are errors, as the kernel has it.
-ERRORS = range(-_MAX_ERRNO, 0)
+ERROR_RESULTS = range(-_MAX_ERRNO, 0)
 #: <asm/signal.h>: _NSIG.
 _LAST_SIGNAL = 64
 #: So much of what is injected is written out.
@@ -214,7 +214,7 @@ class Decision:
         if name != "skip":
             return f"{name}()"
         value = self.value or 0
-        if not self.exit and -_MAX_ERRNO <= value < 0:
+        if not self.exit and value in ERROR_RESULTS:
             return f"fail({_error_name(-value)})"
         return f"skip({value}{', inspect=True' if self.exit else ''})"
 

@@ -7,14 +7,13 @@ rules of them.
 
 from __future__ import annotations
 
+from accel.decision import ERROR_RESULTS
 from accel.decoding import errno_name, signal_name
 from accel.injection_grammar import Fields, read, time_text
 from accel.mask import SyscallMask
 from bpf.value import frozen
 
 __all__ = ["Injection", "When"]
-
-_MAX_ERRNO = 4095
 
 
 @frozen
@@ -86,7 +85,7 @@ class Injection:
     def __str__(self) -> str:
         words = [str(self.mask)]
         if self.result is not None:
-            is_error = -_MAX_ERRNO <= self.result < 0
+            is_error = self.result in ERROR_RESULTS
             error = errno_name(-self.result) or str(-self.result)
             words.append(f"error={error}" if is_error else f"retval={self.result}")
         if self.syscall:

@@ -148,7 +148,7 @@ class HandlerPolicy:
 
     def _needs_python(self, rule: Rule, mask: SyscallMask) -> str:
         """Say why Python answers the calls of ``mask`` under a rule; "" if the loop can."""
-        exits = [one for one in self.exit_rules if mask & one.mask]
+        exits = self._seeing(mask)
         is_judged = bool(rule.judged or rule.where.reads_memory)
         if is_judged and not self._has_filter:
             reason = "Python judges its conditions"
@@ -170,6 +170,10 @@ class HandlerPolicy:
             reason = ""
         return reason
 
+    def _seeing(self, mask: SyscallMask) -> list[ExitRule]:
+        """Find who sees results of some calls of ``mask``."""
+        return [one for one in self.exit_rules if mask & one.mask]
+
     def _looks_at(self, rule: Rule) -> bool:
         """Tell whether each call of a rule is shown to Python, which writes records itself."""
         return (self.calls_observed and not rule.recorded) or (rule.by_notify and self._is_recorded)
@@ -178,7 +182,7 @@ class HandlerPolicy:
         """Make the loop's answer to the calls of ``mask`` under a rule; None if it has none."""
         if self._needs_python(rule, mask):
             return self._asking(index, rule, mask)
-        exits = [one for one in self.exit_rules if mask & one.mask]
+        exits = self._seeing(mask)
         leaving = exits[0].compiled if exits else None
         entering = rule.compiled
         wanted = bool(exits) or (rule.observed and self.exits_observed)
@@ -194,7 +198,7 @@ class HandlerPolicy:
         is_watched = self.calls_observed or (rule.observed and self.exits_observed)
         if is_watched or self._is_recorded or rule.by_event or not self._has_filter:
             return None
-        exits = [one for one in self.exit_rules if mask & one.mask]
+        exits = self._seeing(mask)
         is_undecided = rule.decision is None or rule.decision == _INSPECT
         if rule.handler is not None and rule.compiled is None and not exits:
             return Answer(RESUME, index, asks=rule.handler)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+from accel.decision import ERROR_RESULTS
 from bpf.value import frozen
 
 __all__ = ["CallCounter", "CallStatistics", "Result", "Statistics"]
@@ -72,7 +73,7 @@ class CallCounter:
     def returned(self, result: int, nanoseconds: int) -> None:
         """Count the end of a call."""
         self.nanoseconds += nanoseconds
-        if -4095 <= result < 0:
+        if result in ERROR_RESULTS:
             self.errors += 1
 
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call, Memory, WritableMemory
+from accel.decision import ERROR_RESULTS
 from accel.roles import signature
 from accel.scalars import value_of
 from bpf.value import frozen, hidden
@@ -162,7 +163,7 @@ class SyscallExitStop(_OfCall):
     @property
     def error(self) -> str | None:
         """The errno's name if the call failed; None otherwise."""
-        if self.result is None or not -4095 <= self.result < 0:
+        if self.result is None or self.result not in ERROR_RESULTS:
             return None
         if self.result in _ERESTART:
             return "ERESTART"

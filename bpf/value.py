@@ -85,9 +85,8 @@ def _init(self: Any, *arguments: Any, **named: Any) -> None:
     cls = type(self)
     fields = cls.__match_args__
     given = {**cls._defaults, **dict(zip(fields, arguments, strict=False)), **named}
-    is_right = len(given) == len(fields) and given.keys() >= set(fields)
-    is_right = is_right and not named.keys() & fields[: len(arguments)]
-    if cls._made >= _FEW or not is_right or len(arguments) > len(fields):
+    is_right = given.keys() == set(fields) and len(arguments) <= len(fields)
+    if cls._made >= _FEW or not is_right or named.keys() & fields[: len(arguments)]:
         cls.__init__ = _compiled(cls)
         cls.__init__(self, *arguments, **named)
         return

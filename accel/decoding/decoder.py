@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from accel.abi import Abi
 from accel.call import Call, Memory
+from accel.decision import ERROR_RESULTS
 from accel.decoding.context import Begun, Context, DescriptorPath, Options, hex_text
 from accel.decoding.errnos import errno_name, failure
 from accel.decoding.multiplexed import PACKED, unpacked
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder", "Entered", "Left"]
 
-_ERRORS: Final = range(-4095, 0)
 #: Calls that do not return: what an intercepted one returned means nothing.
 _NO_RESULT: Final = frozenset({"exit", "exit_group"})
 #: Plans are looked up for so many calls; a hostile tracee could invent more.
@@ -102,7 +102,7 @@ class Decoder:
         context.memory = memory
         context.leaving = True
         context.result = result
-        failed = result is not None and result in _ERRORS
+        failed = result is not None and result in ERROR_RESULTS
         context.failed = failed or result is None
         complete = entered._next == len(plan.steps)  # noqa: SLF001 - as above
         text = "" if complete else _print(entered)

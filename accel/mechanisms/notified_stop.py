@@ -8,6 +8,7 @@ from typing import Final
 
 from accel.abi import Abi
 from accel.call import Call, Memory
+from accel.mechanisms.calls import call_of
 from accel.mechanisms.live_stop import BlankStop, EntryParts, Live
 from accel.mechanisms.notified_memory import NotifiedMemory
 from accel.stops import Arguments
@@ -15,7 +16,6 @@ from accel.tracee import Tracee
 
 __all__ = ["blank_notified_stop"]
 
-_WORD: Final = 0xFFFF_FFFF
 _X86_64: Final = Abi.X86_64
 _X86_64_ARCH: Final = Abi.X86_64.audit_arch
 
@@ -36,10 +36,9 @@ class _NotifiedStop(Live, EntryParts):  # type: ignore[override]  # read-only
     def _make_call(self) -> Call:
         words, tracee, tid, *_rest = self._made_of
         _id, _tid, _flags, number, arch, ip, *arguments = words
-        abi = _X86_64 if arch == _X86_64_ARCH else Abi.I386
-        if abi is Abi.I386:
-            arguments = [word & _WORD for word in arguments]
-        return Call(tid, tracee.pid, abi, number, tuple(arguments), ip)
+        call = call_of(tid, tracee.pid, (0, arch, ip, 0, number, *arguments))
+        assert call is not None  # Those of other ABIs are shown to nobody.
+        return call
 
     def _make_memory(self) -> Memory:
         words, tracee, _tid, stop_number, listener = self._made_of

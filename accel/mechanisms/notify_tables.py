@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from accel._kernel.notify import CONTINUE, NOTIFICATION
 from accel._kernel.words import Words
 from accel.abi import Abi
-from accel.decision import Answer
+from accel.decision import ERROR_RESULTS, Answer
 from accel.mechanisms.ring import CONTROL_WORDS
 from accel.mechanisms.stop_tables import (
     ASK,
@@ -64,7 +64,6 @@ MEMORY_TABLE: Final = 28
 INFO, ANSWER, POLLFD, RECORD = 32, 44, 48, 52
 NEW_VALUE: Final = 80
 _MEMORY_WORDS: Final = 512 + 64
-_MAX_ERRNO: Final = 4095
 
 
 class NotifyTables:
@@ -136,7 +135,7 @@ class NotifyTables:
     def skip(self, value: int) -> None:
         """Let the loop answer: the call returns ``value``, or fails with -``value``."""
         view = self.control.view
-        if -_MAX_ERRNO <= value < 0:
+        if value in ERROR_RESULTS:
             view[ANSWER + 2] = value & 0xFFFF_FFFF
         else:
             view[ANSWER + 1] = value if value < 1 << 63 else value - (1 << 64)

@@ -12,6 +12,7 @@ from typing import Final
 from accel._kernel import notify
 from accel._kernel.machine_code import function
 from accel.abi import Abi
+from accel.decision import ERROR_RESULTS
 from accel.mechanisms import notify_tables as t
 from accel.mechanisms.stop_tables import (
     ASK,
@@ -26,7 +27,6 @@ from accel.mechanisms.stop_tables import (
 
 __all__ = ["next_notification"]
 
-_ERRORS: Final = range(-4095, 0)
 _NOTHING: Final = bytes(notify.NOTIFICATION.size)
 
 
@@ -116,7 +116,7 @@ def _answer(tables: t.NotifyTables) -> int:
         tables.let_run()
     else:
         tables.skip(value)
-        if value in _ERRORS:
+        if value in ERROR_RESULTS:
             tables.counters.view[index * t.COUNTER_WORDS + t.ERRORS] += 1
     tables.control.view[t.REPLY] = 0
     tables.counters.view[index * t.COUNTER_WORDS + t.CALLS] += is_counted

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from accel.call import Call
-from accel.decision import ERRORS, RESUME, Decision
+from accel.decision import ERROR_RESULTS, RESUME, Decision
 from accel.errors import TraceeDied
 from accel.mechanisms.live_stop import blank_exit_stop, blank_stop
 from accel.mechanisms.placement import AFFINITY_CALLS
 from accel.mechanisms.ptrace_loop import PtraceLoop
 from accel.mechanisms.stop_tables import CHANGE_STATUS, CHANGE_TID, EXITS, REPLY_TID
+from accel.stops import SyscallEntryStop, SyscallExitStop
 from accel.tracee import Tracee
 
 __all__ = ["SeccompTrace"]
@@ -44,15 +45,14 @@ class SeccompTrace(PtraceLoop):
         try:
             answer = self._handlers[rule](stop)
         except BaseException as error:  # noqa: BLE001 - raised again
-            with self._answering(tracee):
-                self._policy.raised(stop, error)
+            self._failed(tracee, stop, error)
             return
         if answer is None or answer is RESUME:
             pass
         elif type(answer) is Decision and answer.is_plain_skip:
             value = answer.value or 0
             tables.skip_call(value)
-            if value in ERRORS:
+            if value in ERROR_RESULTS:
                 tables.failed(stop.abi, stop.number)
         else:
             with self._answering(tracee):
@@ -74,8 +74,7 @@ class SeccompTrace(PtraceLoop):
         try:
             answer = self._handlers[rule](stop)
         except BaseException as error:  # noqa: BLE001 - raised again
-            with self._answering(tracee):
-                self._policy.raised(stop, error)
+            self._failed(tracee, stop, error)
             return
         if answer is None:
             tracee.stop_number += 1
@@ -85,8 +84,19 @@ class SeccompTrace(PtraceLoop):
             result = self._policy.replacing(stop, answer)
             if result is not None and result != stop.result:
                 tables.set_result(result)
-                tables.failed(stop.abi, stop.number, (result in ERRORS) - (stop.result in ERRORS))
+                tables.failed(
+                    stop.abi,
+                    stop.number,
+                    (result in ERROR_RESULTS) - (stop.result in ERROR_RESULTS),
+                )
             self._resume(tracee)
+
+    def _failed(
+        self, tracee: Tracee, stop: SyscallEntryStop | SyscallExitStop, error: BaseException
+    ) -> None:
+        """End the run with what a handler has raised, unless its tracee was killed meanwhile."""
+        with self._answering(tracee):
+            self._policy.raised(stop, error)
 
     @contextlib.contextmanager
     def _answering(self, tracee: Tracee) -> Iterator[None]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from accel._kernel import notify
 from accel.abi import Abi
 from accel.call import Call, Memory
-from accel.decision import ERRORS, RESUME, Answer, Decision, Injected
+from accel.decision import ERROR_RESULTS, RESUME, Answer, Decision, Injected
 from accel.errors import HandlerError, TraceeDied
 from accel.mechanisms import loop_cache, notify_twin
 from accel.mechanisms.call_records import CallRecords
@@ -184,7 +184,7 @@ class Supervisor:
             elif type(answer) is Decision and answer.is_plain_skip:
                 value = answer.value or 0
                 tables.skip(value)
-                if value in ERRORS:
+                if value in ERROR_RESULTS:
                     tables.failed(stop.abi, stop.number)
             else:
                 decision = self._policy.decided(rule, stop, answer)

@@ -15,6 +15,7 @@ from accel._kernel import memory, ptrace
 from accel._kernel.machine_code import function
 from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
 from accel.abi import Abi
+from accel.decision import ERROR_RESULTS
 from accel.mechanisms import stop_tables as t
 from accel.records import (
     ABIS,
@@ -33,7 +34,6 @@ _SYSCALL_STOP: Final = 0x857F  # WSTOPSIG is SIGTRAP | 0x80
 _TRAP_STOP: Final = 0x057F
 _VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
 _NO_SYSTEM_CALL: Final = 0xFFFF_FFFF_FFFF_FFFF
-_ERRORS: Final = range(-4095, 0)
 
 
 def next_change(tables: t.StopTables, asked: Callable[[int], None]) -> int:
@@ -219,7 +219,7 @@ def hit(tables: t.StopTables, tid: int) -> int:
         record[t.RESULT] = tables.control.view[t.NEW_VALUE]
         flags |= INJECTED
     record[t.FLAGS] = flags
-    _count(tables, call, calls=1, stops=1, errors=record[t.RESULT] in _ERRORS)
+    _count(tables, call, calls=1, stops=1, errors=record[t.RESULT] in ERROR_RESULTS)
     tables.control.view[t.EXIT_EVENT_STOPS] += 1
     if answer[t.RECORDED]:
         assert tables.ring is not None
@@ -277,7 +277,7 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
     if action in (t.SKIP, t.SKIP_INSPECT):
         record[t.RESULT], record[t.FLAGS] = value, record[t.FLAGS] | INJECTED
     if action == t.SKIP:
-        _count(tables, call, errors=value in _ERRORS)
+        _count(tables, call, errors=value in ERROR_RESULTS)
     if answer[t.RECORDED] and not is_pending:
         assert tables.ring is not None
         tables.ring.append(tables.record(tid))
@@ -347,7 +347,7 @@ def leave(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
         call,
         stops=1,
         nanoseconds=now - record[t.ENTERED_NS],
-        errors=record[t.RESULT] in _ERRORS,
+        errors=record[t.RESULT] in ERROR_RESULTS,
         handler_calls=asks,
     )
     tables.control.view[t.EXIT_STOPS] += 1

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from accel import roles
+from accel.decision import ERROR_RESULTS
 from accel.decoding import Decoder, errno_name
 from accel.decoding.captures import captured_arguments
 from accel.decoding.strings import quote
@@ -29,7 +30,6 @@ __all__ = ["PerfettoWriter"]
 
 #: What a double represents exactly.
 _EXACT: Final = 1 << 53
-_ERRORS: Final = range(-4095, 0)
 _EXECUTE: Final = frozenset({"execve", "execveat"})
 
 
@@ -116,7 +116,7 @@ class PerfettoWriter:
         shown: dict[str, Any] = dict(self._texts(record, result))
         if result is not None:
             shown["result"] = str(result) if abs(result) > _EXACT else result
-            if result in _ERRORS:
+            if result in ERROR_RESULTS:
                 shown["error"] = errno_name(-result) or str(-result)
         return shown
 
@@ -149,5 +149,5 @@ def _microseconds(nanoseconds: int) -> str:
 def _category(record: Record) -> str:
     if record.flags & INJECTED:
         return "syscall,injected"
-    failed = record.flags & RETURNED and record.result in _ERRORS
+    failed = record.flags & RETURNED and record.result in ERROR_RESULTS
     return "syscall,failed" if failed else "syscall"
