@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from accel.abi import Abi
 from bpf.value import frozen
 
-__all__ = ["Call", "Memory", "WritableMemory"]
+__all__ = ["Call", "Look", "Memory", "WritableMemory"]
 
 
 @frozen
@@ -46,3 +46,23 @@ class WritableMemory(Memory, Protocol):
 
     def write(self, address: int, data: bytes) -> None:
         """Write all of ``data``; raise FaultError where memory is missing or read-only."""
+
+
+class Look:
+    """Tracee memory as one look finds it: what was read once is not read again.
+
+    So that all conditions on one call judge the same bytes, and each page costs one read.
+    """
+
+    __slots__ = ("_memory", "_seen")
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._seen: dict[tuple[int, int], bytes] = {}
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read up to ``size`` bytes; fewer (perhaps none) where the tracee has nothing mapped."""
+        found = self._seen.get((address, size))
+        if found is None:
+            found = self._seen[address, size] = self._memory.read(address, size)
+        return found

@@ -25,7 +25,6 @@ from accel.roles import Role, signature
 from bpf.value import frozen
 
 __all__ = [
-    "Look",
     "PathCondition",
     "SockaddrCondition",
     "path",
@@ -43,26 +42,6 @@ _WITH_PORT: Final = (2, 10)
 Text: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 PathTest: TypeAlias = Literal["==", "startswith", "within"]
 Field: TypeAlias = Literal["family", "port"]
-
-
-class Look:
-    """Tracee memory as one look finds it: what was read once is not read again.
-
-    So that all conditions on one call judge the same bytes, and each page costs one read.
-    """
-
-    __slots__ = ("_memory", "_seen")
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-        self._seen: dict[tuple[int, int], bytes] = {}
-
-    def read(self, address: int, size: int) -> bytes:
-        """Read up to ``size`` bytes; fewer (perhaps none) where the tracee has nothing mapped."""
-        found = self._seen.get((address, size))
-        if found is None:
-            found = self._seen[address, size] = self._memory.read(address, size)
-        return found
 
 
 @frozen

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from accel.abi import Abi
-from accel.call import Call
+from accel.call import Call, Look
 from accel.decision import RESUME, Answer, Decision
 from accel.errors import AccelError, HandlerError, TraceeDied
 from accel.mask import SyscallMask
 from accel.plan import Compiled, Plan, Rule
-from accel.pointees import Look
 from accel.stops import SyscallEntryStop, SyscallExitStop
 from bpf.value import frozen
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from accel._kernel import signals
 from accel.errors import SetupError
 from accel.mechanisms.doorbell import Doorbell
 
@@ -79,7 +80,7 @@ class RunThread(abc.ABC):
         # Signals are for the host's threads; the command's own mask is set when it starts. Not so
         # SIGCHLD: every stop sends one to this thread, and the kernel drops it at once unless it is
         # blocked here; then it would wake the host's main thread, which doubles the cost of a stop.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {signal.SIGCHLD})
+        signals.block(but=signal.SIGCHLD)
         try:
             self._begin()
             self._trace()

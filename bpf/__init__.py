@@ -19,8 +19,9 @@ that a ``default`` of RET_ALLOW stays in the kernel's always-allow cache and cos
 Each name is loaded when it is first used.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from bpf.on_demand import names_on_demand
 
 if TYPE_CHECKING:
     from bpf.action import Action
@@ -90,16 +91,4 @@ _MODULES: Final = {
     "verify": "verifier",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load a name when it is first asked for (PEP 562): no program needs them all."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    """List the names that are not loaded yet, too."""
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = names_on_demand(__name__, _MODULES)

@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import functools
 import os
-import signal
 import struct
 import sys
 import threading
@@ -22,6 +21,7 @@ from typing import Final
 from accel._kernel import libc, machine_code, perf, spawn, tracefs
 from accel._kernel.attempt import UNTRIED, Child, Outcome, attempt, outcome_of, run_program
 from accel._kernel.rehearsal import GETPGRP, NO_NEW_PRIVS, Filter, Rehearsal, answered, rehearse
+from accel._kernel.signals import blocked
 from accel._kernel.wait import wait_for
 
 __all__ = ["INT80", "Kernel", "Library", "libseccomp", "survey"]
@@ -278,11 +278,8 @@ def _int80_code() -> Callable[[int], int]:
 def _int80() -> Outcome:
     code = _int80_code()
     # A fault that the child blocks kills it, whatever handler it has inherited.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
+    with blocked():
         pid = code(0)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if pid < 0:
         return Outcome("clone", -pid)
     status = wait_for(pid)

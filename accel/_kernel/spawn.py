@@ -29,6 +29,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from accel._kernel.machine_code import executable, function
+from accel._kernel.signals import blocked
 from bpf.value import frozen
 
 __all__ = [
@@ -246,11 +247,8 @@ def _start(a1: int, a2: int, steps: tuple[Step, ...], number: int) -> Launch:
     table = ctypes.create_string_buffer(packed, len(packed))
     shared = ctypes.addressof(ctypes.c_char.from_buffer(report))
     spawn = _spawn()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
+    with blocked():
         pid = spawn(a1, a2, ctypes.addressof(table), shared, number)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if pid < 0:
         raise OSError(-pid, os.strerror(-pid), "clone3" if number == _SYS_CLONE3 else "clone")
     return Launch(pid, steps, table, report)

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from accel import writers
-from accel.decoding import Decoder
+from accel.decoding.decoder import Decoder
 from accel.errors import AccelError, SetupError
 from accel.mask import SyscallMask
 from accel.records import STRING_LIMIT
@@ -64,7 +64,11 @@ class Report:
         *,
         has_injections: bool = False,
     ) -> Report:
-        """Open what the options name and let it observe; raise SetupError if that fails."""
+        """Open what the options name and let it observe; raise SetupError if that fails.
+
+        The tracer is checked when all that observes is known, which is part of its plan, and before
+        a file of records loses what it held.
+        """
         path = options.output
         try:
             output = LineOutput.open(path) if path else LineOutput.standard_error()
@@ -75,8 +79,6 @@ class Report:
         has_lines = not options.count and (path or not options.record)
         writer = _writer(options, signals, output) if has_lines else None
         unreturned = None
-        if options.record:
-            tracer.record(writers.record_writer(options.record))
         if writer is not None:
             # An injection stops calls that nobody asked to see.
             shown = tracer.mask if has_injections else None
@@ -88,6 +90,13 @@ class Report:
                 tracer.observe(Replay(guarded) if _can_wait(options) else guarded)
         # Even a table alone needs results, where there are any: it counts errors.
         tracer.observe(BlindSpots(), calls=False, exits=options.mechanism != "user-notify")
+        try:
+            tracer.check()
+            if options.record:
+                tracer.record(writers.record_writer(options.record))
+        except BaseException:
+            output.abandon()
+            raise
         counts = options.count or options.count_too
         return cls(
             tracer, output, writer, counts=counts, record=options.record, unreturned=unreturned

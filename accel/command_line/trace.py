@@ -119,7 +119,6 @@ def run(parser: argparse.ArgumentParser, words: Sequence[str]) -> int:
     if options.dump_filter:
         print(tracer.program)
         return 0
-    tracer.check()
     has_injections = bool(expressions.injections)
     report = Report.open(options, expressions.signals, tracer, has_injections=has_injections)
     with ending_signals() as heard:

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Final
 from accel.abi import Abi
 from accel.call import Call, Memory
 from accel.decision import ERROR_RESULTS
-from accel.decoding.context import Begun, Context, DescriptorPath, Options, hex_text
+from accel.decoding.context import Begun, Context, DescriptorPath, Options
 from accel.decoding.errnos import errno_name, failure
-from accel.decoding.multiplexed import PACKED, unpacked
-from accel.decoding.numbers import descriptor_text, octal, signed32
-from accel.roles import Role
 from bpf.value import frozen
 
 if TYPE_CHECKING:
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder", "Entered", "Left"]
 
-#: Calls that do not return: what an intercepted one returned means nothing.
-_NO_RESULT: Final = frozenset({"exit", "exit_group"})
 #: Plans are looked up for so many calls; a hostile tracee could invent more.
 _KEPT: Final = 4096
 #: Calls of which strace prints the comma after the last argument at the exit.
@@ -85,8 +80,8 @@ class Decoder:
     def enter(self, call: Call, memory: Memory) -> Entered:
         """Decode what is final when the call enters the kernel, and keep what will be changed."""
         plan, actual = _plan_of(call.abi, call.number), call
-        if call.abi is Abi.I386 and plan.name in PACKED:
-            actual, name = unpacked(call, plan.name, memory)
+        if plan.unpack is not None:
+            actual, name = plan.unpack(call, plan.name, memory)
             plan = _plan_of(call.abi, name)
         context = Context(actual, memory, self._options)
         entered = Entered(call, plan, context)
@@ -110,7 +105,7 @@ class Decoder:
             return Left(text, "?", None, tuple(entered._parts))  # noqa: SLF001 - as above
         if plan.remark is not None:
             plan.remark(context)
-        shown = failure(-result) if failed else _result(context, plan, result)
+        shown = failure(-result) if failed else plan.result(context, result)
         if context.note:
             shown = f"{shown} ({context.note})"
         error = (errno_name(-result) or str(-result)) if failed else None
@@ -169,26 +164,6 @@ def _print(entered: Entered) -> str:
         return continued
     comma = was_begun or (entered.name in _LATE_COMMA and entered.text)
     return f"{continued}, {joined}" if comma else joined
-
-
-def _result(context: Context, plan: Plan, result: int) -> str:
-    """Print the result of a call that succeeded."""
-    radix = context.radix
-    role = plan.result
-    bits = 32 if context.i386 else 64
-    value = result & ((1 << bits) - 1)
-    if radix == "fd" or (not radix and role is Role.FD):
-        is_int = context.i386 or value <= 0x7FFFFFFF
-        return descriptor_text(context, signed32(result)) if is_int else str(result)
-    if radix == "x" or (not radix and role in (Role.ADDRESS, Role.HEX)):
-        return hex_text(value)
-    if not radix and role is Role.MODE:
-        return octal(value)
-    if plan.name in _NO_RESULT:
-        return "?"
-    if role is Role.PID and not radix:
-        return str(signed32(result))
-    return str(value)
 
 
 class _Nothing:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from accel import roles, scalars
 from accel.abi import Abi
+from accel.call import Call, Memory
 from accel.decoding import (
     capabilities,
     clones,
@@ -49,7 +50,8 @@ from accel.decoding.choices import indirect, nothing, plain_pointer
 from accel.decoding.context import Printer
 from accel.decoding.flags import enumeration, flag_set
 from accel.decoding.layouts import Layout, counted_in, counted_out, number, read_in, read_out
-from accel.decoding.multiplexed import PACKED
+from accel.decoding.multiplexed import PACKED, unpacked
+from accel.decoding.results import ResultPrinter, result_printer
 from accel.decoding.subject import Remark, Steps, Subject
 from accel.roles import Argument, Role
 from bpf.value import frozen
@@ -87,8 +89,10 @@ class Plan:
     steps: tuple[Step, ...]
     #: What has to look at memory at the entry, though its turn comes at the exit.
     prepare: tuple[Callable[..., None], ...]
-    result: Role
+    result: ResultPrinter
     remark: Remark | None
+    #: What finds the call behind it, and its name: of a call whose arguments are in memory.
+    unpack: Callable[[Call, str, Memory], tuple[Call, str]] | None
 
 
 def _merged() -> Subject:
@@ -132,7 +136,14 @@ def plan_of(abi: Abi, name: str) -> Plan:
     # Of an i386 call that could not be unpacked only a pointer is known.
     packed = abi is Abi.I386 and name in PACKED
     remark = None if packed else _TABLES.remarks.get(name)
-    return Plan(shown, tuple(steps), prepare, roles.result(shown), remark)
+    return Plan(
+        shown,
+        tuple(steps),
+        prepare,
+        result_printer(shown, roles.result(shown)),
+        remark,
+        unpacked if packed else None,
+    )
 
 
 def _printer(abi: Abi, call: str, arguments: tuple[Argument, ...], position: int) -> Printer:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from accel._kernel import signals
 from accel.abi import Abi
 from accel.mechanisms.call_records import CallRecords
 from accel.mechanisms.listener import Listener
@@ -143,7 +144,7 @@ class Supervisors:
 
     def _serve(self, supervisor: Supervisor, cpu: int | None) -> None:
         # As in the tracing thread: signals are for the host's threads.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {signal.SIGCHLD})
+        signals.block(but=signal.SIGCHLD)
         if cpu is not None:
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(0, {cpu})

@@ -5,21 +5,21 @@ sinks: ``Replay`` tells an observer of them, the others write tables and timelin
 need is loaded when it is first named.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from accel.writers.output import LineOutput
-from accel.writers.replay import Replay
-from accel.writers.selection import Selection
-from accel.writers.summary import summary
-from accel.writers.text import TextFormat, TextWriter
+from bpf.on_demand import names_on_demand
 
 if TYPE_CHECKING:
     from accel.writers.arrays import ArraySink, NumpyWriter
     from accel.writers.arrow import ArrowWriter, ParquetWriter
     from accel.writers.files import record_writer
     from accel.writers.json_lines import JsonWriter
+    from accel.writers.output import LineOutput
     from accel.writers.perfetto import PerfettoWriter
+    from accel.writers.replay import Replay
+    from accel.writers.selection import Selection
+    from accel.writers.table import summary
+    from accel.writers.text import TextFormat, TextWriter
     from accel.writers.unreturned import Unreturned
 
 __all__ = [
@@ -40,20 +40,21 @@ __all__ = [
 ]
 
 #: {name: the module that has it}.
-_LATER: Final = {
+_MODULES: Final = {
     "ArraySink": "arrays",
     "ArrowWriter": "arrow",
     "JsonWriter": "json_lines",
+    "LineOutput": "output",
     "NumpyWriter": "arrays",
     "ParquetWriter": "arrow",
     "PerfettoWriter": "perfetto",
+    "Replay": "replay",
+    "Selection": "selection",
+    "TextFormat": "text",
+    "TextWriter": "text",
     "Unreturned": "unreturned",
     "record_writer": "files",
+    "summary": "table",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load a writer that few runs need (PEP 562)."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+__getattr__, __dir__ = names_on_demand(__name__, _MODULES)

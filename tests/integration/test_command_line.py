@@ -270,6 +270,20 @@ def test_a_run_that_cannot_begin_leaves_the_old_file(tmp_path: Path) -> None:
     assert not new.exists()
 
 
+def test_a_run_that_cannot_begin_leaves_the_old_records_and_no_new_file(tmp_path: Path) -> None:
+    """A file of records is opened last, as opening it takes what it held."""
+    records, trace, wrong = tmp_path / "old.npy", tmp_path / "new.txt", tmp_path / "records.txt"
+    records.write_bytes(b"what it held")
+    ran = accel(
+        "trace", "-o", str(trace), "--record", str(records), "--", "no-such-program-anywhere"
+    )
+    assert ran.returncode == 127
+    assert records.read_bytes() == b"what it held"
+    ran = accel("trace", "-o", str(trace), "--record", str(wrong), "--", "true")
+    assert ran.returncode == 2
+    assert os.listdir(tmp_path) == ["old.npy"]
+
+
 def test_a_process_that_is_traced_already_is_refused() -> None:
     """The error names the tracer that has it."""
     command = [*ACCEL, "trace", "-e", "read", "--", "cat"]

@@ -21,7 +21,7 @@ import pytest
 
 from accel import Abi, Call, Decision, SyscallMask, arg, path, sockaddr
 from accel.arguments import Conditions
-from accel.call import Memory
+from accel.call import Look, Memory
 from accel.expressions import Expression
 from accel.mechanisms import notify_tables as nt
 from accel.mechanisms import notify_twin
@@ -30,7 +30,7 @@ from accel.mechanisms.notify_tables import NotifyTables
 from accel.mechanisms.stop_tables import StopTables
 from accel.mechanisms.twin_judge import judge
 from accel.plan import Plan, Rule
-from accel.pointees import Look, _is_within
+from accel.pointees import _is_within
 from accel.policy import HandlerPolicy
 from accel.records import ABIS
 from accel.results import CallCounter

@@ -9,11 +9,11 @@ import pytest
 
 from accel import Abi, Call, path, sockaddr
 from accel.arguments import Conditions
+from accel.call import Look
 from accel.errors import MaskError
 from accel.expressions import Expression, Facts
 from accel.mask import SyscallMask
 from accel.plan import check
-from accel.pointees import Look
 from accel.testing import FakeMemory
 
 AT = 0x10000

@@ -8,8 +8,8 @@ from collections import Counter
 
 import bpf
 from accel import Call, Decision
+from accel.call import Look
 from accel.plan import Plan
-from accel.pointees import Look
 from accel.policy import HandlerPolicy
 from tests.random_rules import calls, first_match, rules, tracee_memory
 
