@@ -14,14 +14,7 @@ from accel.mask import SyscallMask
 from accel.records import STRING_LIMIT
 from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
 from accel.tracer import Tracer
-from accel.writers import (
-    LineOutput,
-    Replay,
-    Selection,
-    TextFormat,
-    TextWriter,
-    summary,
-)
+from accel.writers import LineOutput, Replay, Selection, TextFormat, TextWriter
 from accel.writers.selection import descriptor_path
 
 if TYPE_CHECKING:
@@ -109,7 +102,7 @@ class Report:
         if self._writer is not None:
             self._writer.close()
         if self._counts:
-            self._output.write(summary(self._tracer.statistics()))
+            self._output.write(writers.summary(self._tracer.statistics()))
         self._output.close()
         if self._output.lost:
             say(f"{self._output.lost} lines of the trace could not be written")
