@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from statistics import median
 
 from accel import AccelError
 from bench.audit import AuditUnavailable, KernelStopCount
@@ -47,7 +48,8 @@ class Settings:
 class Limit:
     """A promise: the cost is at most ``times`` that of the subject ``of``.
 
-    Or the ``overhead`` is: what a subject costs more than the native run.
+    Or the ``overhead`` is: what a subject costs more than the native run. Overheads are differences
+    of costs that are nearly the same, so that of medians they are taken, not of single rounds.
     """
 
     times: float
@@ -210,7 +212,7 @@ class _Entry:
         return Measured(
             self.name,
             costs=tuple(self.costs),
-            ratio=Spread.of_ratios(self.costs, native),
+            ratio=Spread.of_ratios(self.costs, native[: len(self.costs)]),
             limit=limit,
             limited=self._limited(costs, native),
             calls=self._contestant.task.calls,
@@ -228,12 +230,14 @@ class _Entry:
         limit = self._contestant.limit
         if limit is None or limit.of not in costs:
             return None
-        base = native if limit.overhead else [0.0] * len(native)
-        ours, theirs = (
-            [cost - without for cost, without in zip(each, base, strict=True)]
-            for each in (self.costs, costs[limit.of])
-        )
-        return Spread.of_ratios(ours, theirs)
+        theirs = costs[limit.of]
+        if not limit.overhead:
+            return Spread.of_ratios(self.costs, theirs)
+        without = median(native)
+        overhead = median(theirs) - without
+        if overhead <= 0:
+            return None  # There is nothing to compare with.
+        return Spread.of([(cost - without) / overhead for cost in self.costs])
 
     def _run(self, purpose: str) -> Run | None:
         if self.problem:
@@ -255,11 +259,13 @@ def compare(
     settings: Settings,
     unit: str = "s",
     *,
+    promised: int = 1,
     counter: Callable[[], KernelStopCount] = KernelStopCount,
 ) -> Comparison:
     """Run all contestants, the first of them natively, in rounds of alternating order.
 
-    A contestant whose output once differs from the native run's gets no figures. Raise Missing if
+    What a promise is about, and what it names, takes part in ``promised`` times as many rounds. A
+    contestant whose output once differs from the native run's gets no figures. Raise Missing if
     there is no native run to compare with.
     """
     entries = [_Entry(workload, contestant) for contestant in contestants]
@@ -268,9 +274,11 @@ def compare(
     native = entries[0]
     if native.first is None:
         raise Missing(native.problem)
-    for number in range(settings.rounds):
+    judged = _judged(contestants)
+    for number in range(settings.rounds * promised):
         for entry in entries if number % 2 == 0 else reversed(entries):
-            entry.take_part(number, native.first.outcome)
+            if number < settings.rounds or entry.name in judged:
+                entry.take_part(number, native.first.outcome)
     if native.problem:
         raise Missing(f"two native runs differ: {native.problem}")
     costs = {entry.name: entry.costs for entry in entries if not entry.problem}
@@ -281,6 +289,13 @@ def compare(
         tuple(entry.measured(costs, native.costs) for entry in entries),
         native.no_audit,
     )
+
+
+def _judged(contestants: Sequence[Contestant]) -> set[str]:
+    """Name the subjects that decide whether promises are kept; empty if there are none."""
+    promises = {one.subject.name: one.limit.of for one in contestants if one.limit is not None}
+    native = {contestants[0].subject.name} if promises else set()
+    return native.union(promises, promises.values())
 
 
 def progress(text: str) -> None:

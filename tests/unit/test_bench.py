@@ -173,6 +173,57 @@ def test_a_limit_of_a_missing_subject_is_not_judged() -> None:
     assert broken_promises([comparison]) == []
 
 
+def test_what_a_promise_is_about_takes_part_in_more_rounds() -> None:
+    """So do the subject that it names and the native run; nobody else."""
+    log: list[str] = []
+    names = {"native": 7, "peer": 4, "reference": 7, "tracer": 7}
+    subjects = [FakeSubject(name, [1.0] * runs, log=log) for name, runs in names.items()]
+    contestants = [
+        Contestant(subject, TASK, Limit(1.1, "reference") if subject.name == "tracer" else None)
+        for subject in subjects
+    ]
+    comparison = compare("work", contestants, THREE, promised=2, counter=FakeCount)
+    assert {one.subject: len(one.costs) for one in comparison.measured} == {
+        name: runs - 1 for name, runs in names.items()
+    }
+    assert log[-6:] == ["native", "reference", "tracer", "tracer", "reference", "native"]
+    assert comparison.measured[1].ratio == Spread(1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("times", "kept"), [(0.4, True), (0.3, False)])
+def test_an_overhead_is_that_of_medians(times: float, kept: bool) -> None:
+    """Round by round the shares would be 1/12, 5/8 and 4/22 here; of medians it is 4/11."""
+    native = FakeSubject("native", [99.0, 10.0, 12.0, 11.0])
+    slow = FakeSubject("slow", [99.0, 22.0, 20.0, 33.0])
+    tracer = FakeSubject("tracer", [99.0, 11.0, 17.0, 15.0])
+    limit = Limit(times, "slow", overhead=True)
+    contestants = [
+        Contestant(native, TASK),
+        Contestant(slow, TASK),
+        Contestant(tracer, TASK, limit),
+    ]
+    comparison = compare("work", contestants, THREE, counter=FakeCount)
+    limited = comparison.measured[2].limited
+    assert limited is not None
+    assert limited.median == pytest.approx(4 / 11)
+    assert (broken_promises([comparison]) == []) is kept
+
+
+def test_an_overhead_of_nobody_is_not_judged() -> None:
+    """Where the other costs nothing more than the native run there is no share of it."""
+    other = FakeSubject("other", [10.0] * 4)
+    native = FakeSubject("native", [10.0] * 4)
+    limit = Limit(0.3, "other", overhead=True)
+    contestants = [
+        Contestant(native, TASK),
+        Contestant(other, TASK),
+        Contestant(FakeSubject("tracer", [11.0] * 4), TASK, limit),
+    ]
+    comparison = compare("work", contestants, THREE, counter=FakeCount)
+    assert comparison.measured[2].limited is None
+    assert broken_promises([comparison]) == []
+
+
 # ------------------------------------------------------------------------------- reporting
 
 
