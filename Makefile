@@ -37,7 +37,7 @@ lint: $(VENV)/test-installed
 bench: $(VENV)/installed
 	$(PYTHON) -m bench
 
-# python3-venv is apt's; every other Python has venv built in. libseccomp is what pyseccomp binds.
+# python3-venv is apt's; every other Python has venv built in. libseccomp compiles filters.
 $(VENV)/installed: pyproject.toml
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || { $(APT) update && $(APT) install -y python3-venv; }
 	@ldconfig -p | grep -q libseccomp.so.2 || { $(APT) update && $(APT) install -y libseccomp2; }

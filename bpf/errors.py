@@ -2,7 +2,7 @@
 
 ValueError
 ├── CompileError        the rules do not fit in a seccomp filter
-│   └── LibraryMissing  pyseccomp or libseccomp is not installed
+│   └── LibraryMissing  libseccomp is not installed
 └── InvalidProgram      the kernel would refuse these instructions
 RuntimeError
 └── ProbesUnavailable   eBPF programs cannot run here; ``hint`` says what to type

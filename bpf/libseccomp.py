@@ -9,15 +9,11 @@ which case it is, and what libseccomp exports is moved into the program that is 
 
 from __future__ import annotations
 
-import builtins
-import contextlib
 import ctypes
 import functools
-import importlib.util
 import os
 from collections.abc import Mapping, Sequence
-from types import ModuleType, SimpleNamespace
-from typing import Any, Final
+from typing import Final
 
 from bpf import data
 from bpf.action import SECCOMP_RET_ACTION_FULL, SECCOMP_RET_DATA, SECCOMP_RET_TRACE
@@ -46,7 +42,9 @@ _JUMP: Final = BPF_JMP | BPF_JA
 _RETURN: Final = BPF_RET | BPF_K
 _BRANCHES: Final = {BPF_JMP | op | BPF_K: op for op in (BPF_JEQ, BPF_JGT, BPF_JGE)}
 
+_SONAME: Final = "libseccomp.so.2"
 #: SCMP_FLTATR_CTL_OPTIMIZE: a binary tree instead of a list.
+_OPTIMIZE: Final = 8
 _BINARY_TREE: Final = 2
 
 
@@ -66,16 +64,25 @@ def switch(assembler: Assembler, cases: Mapping[int, Label], default: Label) -> 
 
 def _export(cases: Mapping[int, int], default: int) -> tuple[Instruction, ...]:
     """Let libseccomp compile {number: mark}; each mark is returned as the data of RET_TRACE."""
-    pyseccomp = _pyseccomp()
+    library = _library()
+    rules = library.seccomp_init(SECCOMP_RET_TRACE | default)
+    if not rules:
+        raise CompileError("libseccomp cannot compile the filter: it has no memory")
     try:
-        rules = pyseccomp.SyscallFilter(pyseccomp.TRACE(default))
-        with contextlib.suppress(OSError):  # libseccomp 2.4 has lists only.
-            rules.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, _BINARY_TREE)
+        library.seccomp_attr_set(rules, _OPTIMIZE, _BINARY_TREE)  # libseccomp 2.4 has lists only.
         # From the highest number on: libseccomp then finds the place of each at once.
         for number in sorted(cases, reverse=True):
-            rules.add_rule_exactly(pyseccomp.TRACE(cases[number]), number)
-        with open(os.memfd_create("seccomp-bpf", os.MFD_CLOEXEC), "w+b", buffering=0) as file:
-            rules.export_bpf(file)
+            action = SECCOMP_RET_TRACE | cases[number]
+            _check(library.seccomp_rule_add_exact_array(rules, action, number, 0, None))
+        return _exported(library, rules)
+    finally:
+        library.seccomp_release(rules)
+
+
+def _exported(library: ctypes.CDLL, rules: int) -> tuple[Instruction, ...]:
+    try:
+        with open(os.memfd_create("seccomp-bpf", os.MFD_CLOEXEC), "rb", buffering=0) as file:
+            _check(library.seccomp_export_bpf(rules, file.fileno()))
             return unpack(os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0))
     except OSError as error:
         raise CompileError(f"libseccomp cannot compile the filter: {error.strerror}") from error
@@ -145,37 +152,26 @@ def _unknown(pc: int, instruction: Instruction) -> CompileError:
 
 
 @functools.cache
-def _pyseccomp() -> ModuleType:
-    """Import pyseccomp, in 1 ms instead of 30.
-
-    While it is imported, pyseccomp asks ctypes.util.find_library for two libraries, which runs
-    ldconfig twice and imports tempfile and subprocess first. Their sonames are no secret: this copy
-    of pyseccomp, and nothing else in the process, sees a ctypes whose find_library knows them.
-    """
-    spec = importlib.util.find_spec("pyseccomp")
-    if spec is None or spec.loader is None:
-        raise LibraryMissing("pyseccomp is not installed: pip install pyseccomp")
-    answers = SimpleNamespace(**vars(ctypes))
-    answers.util = SimpleNamespace(find_library=_find_library)
-
-    def import_(name: str, *rest: Any) -> Any:
-        return answers if name in ("ctypes", "ctypes.util") else builtins.__import__(name, *rest)
-
-    module = importlib.util.module_from_spec(spec)
-    vars(module)["__builtins__"] = {**vars(builtins), "__import__": import_}
+def _library() -> ctypes.CDLL:
+    """Load libseccomp and declare what is called of it, as in seccomp.h."""
     try:
-        spec.loader.exec_module(module)
-    except RuntimeError as error:
+        library = ctypes.CDLL(_SONAME)
+    except OSError as error:
         raise LibraryMissing("libseccomp is not installed: apt-get install libseccomp2") from error
-    return module
+    rules = ctypes.c_void_p  # scmp_filter_ctx
+    library.seccomp_init.argtypes = (ctypes.c_uint32,)
+    library.seccomp_init.restype = rules
+    library.seccomp_release.argtypes = (rules,)
+    library.seccomp_release.restype = None
+    library.seccomp_attr_set.argtypes = (rules, ctypes.c_int, ctypes.c_uint32)
+    library.seccomp_rule_add_exact_array.argtypes = (
+        rules, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p
+    )  # fmt: skip
+    library.seccomp_export_bpf.argtypes = (rules, ctypes.c_int)
+    return library
 
 
-def _find_library(name: str) -> str | None:
-    """Do as ctypes.util.find_library, but ask the dynamic linker before anything else."""
-    with contextlib.suppress(KeyError, OSError):
-        soname = {"c": "libc.so.6", "seccomp": "libseccomp.so.2"}[name]
-        ctypes.CDLL(soname)
-        return soname
-    from ctypes.util import find_library  # noqa: PLC0415  slow to import, and hardly ever needed
-
-    return find_library(name)
+def _check(result: int) -> None:
+    """Raise CompileError for a negative errno."""
+    if result < 0:
+        raise CompileError(f"libseccomp cannot compile the filter: {os.strerror(-result)}")

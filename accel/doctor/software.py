@@ -36,7 +36,7 @@ __all__ = [
     "tracefs",
 ]
 
-_INSTALL_COMPILER: Final = "python3 -m pip install pyseccomp; sudo apt install libseccomp2"
+_INSTALL_COMPILER: Final = "sudo apt install libseccomp2"
 #: The highest perf_event_paranoid that lets everybody see events of the kernel.
 _KERNEL_EVENTS_FOR_ALL: Final = 1
 
@@ -84,7 +84,7 @@ def libseccomp(host: Host) -> Finding:
 
 
 def filter_compiler(host: Host) -> Finding:
-    """Compile a filter, with pyseccomp."""
+    """Compile a filter, with libseccomp."""
     if host.kernel.start.signal or host.kernel.filter.signal:
         # libseccomp asks by seccomp(2) what the kernel knows, and writes to a memfd_create(2).
         advice = allow_call(host, otherwise="accel doctor  # once nothing kills")
@@ -100,7 +100,7 @@ def filter_compiler(host: Host) -> Finding:
         return missing(str(error), _INSTALL_COMPILER)
     except bpf.CompileError as error:
         return missing(str(error), allow_call(host, otherwise=_INSTALL_COMPILER))
-    return ok(f"pyseccomp: {len(calls)} calls in {len(program)} instructions")
+    return ok(f"libseccomp: {len(calls)} calls in {len(program)} instructions")
 
 
 def system_calls(host: Host) -> Finding:

@@ -397,7 +397,7 @@ def test_of_several_filters_the_one_of_lowest_precedence_wins(order):
 
 
 def test_compiling_starts_no_process():
-    """pyseccomp would run ldconfig twice; here the dynamic linker is asked, in this process."""
+    """ctypes.util would run ldconfig; here the dynamic linker is asked, in this process."""
     assert child(
         "starts = []\n"
         "sys.addaudithook(lambda event, _: event in "
@@ -409,10 +409,10 @@ def test_compiling_starts_no_process():
 
 
 def test_compiling_in_many_threads_at_once_is_safe():
-    """The first import of pyseccomp and all compilations may run side by side."""
-    bpf.libseccomp._pyseccomp.cache_clear()
+    """The first loading of libseccomp and all compilations may run side by side."""
+    bpf.libseccomp._library.cache_clear()
     expected = fail_getppid()
-    bpf.libseccomp._pyseccomp.cache_clear()
+    bpf.libseccomp._library.cache_clear()
     together = threading.Barrier(8)
     programs = []
 

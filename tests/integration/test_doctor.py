@@ -19,6 +19,7 @@ import pytest
 from accel._kernel import probes, ptrace, spawn
 from accel._kernel.attempt import Child, Outcome, attempt
 from accel.doctor import INDISPENSABLE, Host, examine
+from bpf import compiler, libseccomp
 from tests.support import require, require_program
 
 ROOT = Path(__file__).parents[2]
@@ -287,12 +288,19 @@ def test_another_listener_is_told() -> None:
 
 def test_a_missing_package_is_a_finding(tmp_path: Path) -> None:
     """Doctor runs without what accel is built on, and says what to install."""
-    for package, check in (("pyseccomp", "filter compiler"), ("system_calls", "system-calls")):
-        directory = tmp_path / package
-        directory.mkdir()
-        (directory / f"{package}.py").write_text("raise ImportError('not installed')\n")
-        found, status = states(PYTHONPATH=str(directory))
-        assert (found[check], status) == ("missing", 1)
+    (tmp_path / "system_calls.py").write_text("raise ImportError('not installed')\n")
+    found, status = states(PYTHONPATH=str(tmp_path))
+    assert (found["system-calls"], status) == ("missing", 1)
+
+
+def test_a_missing_filter_compiler_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no libseccomp, doctor says how to install it."""
+    monkeypatch.setattr(libseccomp, "_SONAME", "libno-such-library.so.2")
+    libseccomp._library.cache_clear()
+    compiler._compiled.cache_clear()
+    check = next(one for one in examine() if one.name == "filter compiler")
+    libseccomp._library.cache_clear()
+    assert (check.state, check.advice) == ("missing", "sudo apt install libseccomp2")
 
 
 def test_strace_is_asked_for_its_version(tmp_path: Path) -> None:

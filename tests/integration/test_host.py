@@ -160,8 +160,8 @@ def test_importing_accel_is_light() -> None:
     """Neither numba nor bcc, the decoders or what runs a trace are loaded; nothing is started."""
     script = (
         "import sys, threading, accel\n"
-        "heavy = {'numba', 'bcc', 'accel.decoding', 'pyseccomp', 'subprocess', 'asyncio'}\n"
-        "heavy |= {'accel.assembly', 'accel.mechanisms.ptrace_loop', 'bpf.compiler'}\n"
+        "heavy = {'numba', 'bcc', 'accel.decoding', 'subprocess', 'asyncio'}\n"
+        "heavy |= {'accel.assembly', 'accel.mechanisms.ptrace_loop', 'bpf.libseccomp'}\n"
         "print(sorted(heavy & set(sys.modules)), threading.active_count())\n"
     )
     done = subprocess.run(

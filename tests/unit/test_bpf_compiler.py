@@ -1,7 +1,9 @@
 """The compiler against a plain model of its rules, for every number and for random rules."""
 
+import errno
 import operator
 import random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -366,22 +368,25 @@ def test_what_libseccomp_never_wrote_before_is_refused():
     assert libseccomp_module._transplant((*prologue, is_one, mark, mark), [label], assembler)
 
 
-@pytest.mark.parametrize("missing", ["pyseccomp", "libseccomp"])
-def test_a_missing_library_is_named(missing, monkeypatch):
-    """Without pyseccomp, or with it but without libseccomp.so, LibraryMissing says which."""
-    if missing == "pyseccomp":
-        monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    else:
-        found = {"c": "libc.so.6", "seccomp": None}
-        monkeypatch.setattr(libseccomp_module, "_find_library", found.get)
-    libseccomp_module._pyseccomp.cache_clear()
+def test_a_missing_library_is_named(monkeypatch):
+    """Without libseccomp.so, LibraryMissing says what to install."""
+    monkeypatch.setattr(libseccomp_module, "_SONAME", "libno-such-library.so.2")
+    libseccomp_module._library.cache_clear()
     compiler._compiled.cache_clear()
-    with pytest.raises(bpf.LibraryMissing, match=f"{missing} is not installed"):
+    with pytest.raises(bpf.LibraryMissing, match="libseccomp is not installed: apt-get install"):
         bpf.compile({Arch.X86_64: [Rule(1, Action.errno(1))]}, **TRACING)
+    libseccomp_module._library.cache_clear()
 
 
-def test_a_library_with_another_soname_is_still_found():
-    """What the dynamic linker does not know under its usual soname is looked for as ever."""
-    assert libseccomp_module._find_library("seccomp") == "libseccomp.so.2"
-    assert libseccomp_module._find_library("m") == "libm.so.6"
-    assert libseccomp_module._find_library("no-such-library-at-all") is None
+def test_what_libseccomp_refuses_is_said(monkeypatch):
+    """Its functions return a negative errno."""
+    library = SimpleNamespace(
+        seccomp_init=lambda _action: 1,
+        seccomp_attr_set=lambda *_: 0,
+        seccomp_rule_add_exact_array=lambda *_: -errno.EDOM,
+        seccomp_release=lambda _rules: None,
+    )
+    monkeypatch.setattr(libseccomp_module, "_library", lambda: library)
+    compiler._compiled.cache_clear()
+    with pytest.raises(CompileError, match="cannot compile the filter: Numerical argument out of"):
+        bpf.compile({Arch.X86_64: [Rule(1, Action.errno(1))]}, **TRACING)

@@ -165,13 +165,6 @@ def test_only_the_kernel_layer_touches_ctypes(module: str, path: Path) -> None:
     assert "from ctypes" not in text
 
 
-def test_pyseccomp_is_imported_in_one_module() -> None:
-    """A binding that is wrapped once can be replaced once."""
-    users = [name for name, path in MODULES if "import pyseccomp" in path.read_text()]
-    assert len(users) <= 1
-    assert all(name.startswith("bpf.") for name in users)
-
-
 def test_bcc_is_known_to_those_who_compile_alone() -> None:
     """One finds it; the other is a process of its own, which nobody imports."""
     users = [name for name, path in MODULES if '"bcc"' in path.read_text() and name[:3] == "bpf"]
