@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from accel import writers
-from accel.decoding.decoder import Decoder
+from accel.decoding import Decoder
 from accel.errors import AccelError, SetupError
 from accel.mask import SyscallMask
 from accel.records import STRING_LIMIT

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 
-from accel.decoding.decoder import Decoder, Entered
-from accel.decoding.signal_lines import format_exit, format_signal, signal_name
+from accel.decoding import Decoder, Entered, format_exit, format_signal, signal_name
 from accel.stops import (
     EventStop,
     Exited,
