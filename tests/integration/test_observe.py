@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from accel import Decision, Tracer
+from accel import Decision, Tracer, roles
 from accel.errors import CommandError, PtraceUnavailable, SetupError, TimeoutExpired
 from accel.mechanisms import observe
 from accel.records import RETURNED, Batch, Record
-from accel.roles import signature
+from accel.roles import Role, signature
 from accel.stops import EventStop, Exited, Killed, SignalDeliveryStop, Stop, SyscallExitStop
 from bpf import ProbesUnavailable
 from bpf.probes.observe import Observation, Wanted
@@ -78,12 +78,18 @@ def calls_of(command: Sequence[str], mechanism: str) -> tuple[Counter[object], o
     threads = {record.tid: at for at, record in reversed(list(enumerate(records)))}
     names = {tid: f"thread {at}" for at, tid in enumerate(sorted(threads, key=threads.__getitem__))}
 
+    def named(role: Role, value: int) -> object:
+        return names.get(value, value) if role is Role.PID else value
+
     def seen(record: Record) -> object:
         described = signature(record.abi, record.name)
-        arguments = [names.get(raw, raw) for raw in record.arguments[: len(described)]]
+        arguments = [
+            named(argument.role, raw)
+            for argument, raw in zip(described, record.arguments, strict=False)
+        ]
         # What the kernel interrupted for a signal depends on when that came.
         is_restored = record.name.endswith("sigreturn")
-        result = None if is_restored else names.get(record.result, record.result)
+        result = None if is_restored else named(roles.result(record.name), record.result)
         strings = sorted(record.strings.items())
         return (
             names[record.tid], record.abi, record.name, tuple(arguments), result, tuple(strings),
