@@ -43,7 +43,7 @@ def run(name: str, settings: Settings) -> Comparison:
             for subject, limit in _subjects(reference, answer)
         ]
         # Where two CPUs are involved single runs differ by a half and more, whoever answers.
-        return compare(name, contestants, settings, "ns", promised=1 if settings.quick else 8)
+        return compare(name, contestants, settings, "ns", promised=8)
 
 
 def _subjects(reference: str, answer: str) -> Iterator[tuple[Subject, Limit | None]]:

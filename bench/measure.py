@@ -264,9 +264,9 @@ def compare(
 ) -> Comparison:
     """Run all contestants, the first of them natively, in rounds of alternating order.
 
-    What a promise is about, and what it names, takes part in ``promised`` times as many rounds. A
-    contestant whose output once differs from the native run's gets no figures. Raise Missing if
-    there is no native run to compare with.
+    What a promise is about, and what it names, takes part in ``promised`` times as many rounds, but
+    in a trial. A contestant whose output once differs from the native run's gets no figures. Raise
+    Missing if there is no native run to compare with.
     """
     entries = [_Entry(workload, contestant) for contestant in contestants]
     for entry in entries:
@@ -275,7 +275,7 @@ def compare(
     if native.first is None:
         raise Missing(native.problem)
     judged = _judged(contestants)
-    for number in range(settings.rounds * promised):
+    for number in range(settings.rounds * (1 if settings.quick else promised)):
         for entry in entries if number % 2 == 0 else reversed(entries):
             if number < settings.rounds or entry.name in judged:
                 entry.take_part(number, native.first.outcome)

@@ -40,8 +40,7 @@ def run(name: str, settings: Settings) -> Comparison:
         limits = {} if settings.quick else _LIMITS.get(name, {})
         contestants = [Contestant(subject, task, limits.get(subject.name)) for subject in _SUBJECTS]
         # What is promised of gcc is less than what two native runs differ by.
-        promised = 6 if name == "gcc" and not settings.quick else 1
-        return compare(name, contestants, settings, promised=promised)
+        return compare(name, contestants, settings, promised=6 if name == "gcc" else 1)
 
 
 def _skip_exit(tracer: Tracer) -> None:

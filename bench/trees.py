@@ -37,7 +37,7 @@ def run(name: str, settings: Settings) -> Comparison:
             Contestant(_Twice("two Tracers at once", one), few, limit),
         ]
         # Single runs differ by a fifth.
-        return compare(name, contestants, settings, "ns", promised=1 if settings.quick else 8)
+        return compare(name, contestants, settings, "ns", promised=8)
 
 
 def _resume(tracer: Tracer) -> None:

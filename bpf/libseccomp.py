@@ -10,6 +10,7 @@ which case it is, and what libseccomp exports is moved into the program that is 
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
 from collections.abc import Mapping, Sequence
@@ -66,26 +67,20 @@ def _export(cases: Mapping[int, int], default: int) -> tuple[Instruction, ...]:
     """Let libseccomp compile {number: mark}; each mark is returned as the data of RET_TRACE."""
     library = _library()
     rules = library.seccomp_init(SECCOMP_RET_TRACE | default)
-    if not rules:
-        raise CompileError("libseccomp cannot compile the filter: it has no memory")
     try:
+        _check(0 if rules else -errno.ENOMEM)
         library.seccomp_attr_set(rules, _OPTIMIZE, _BINARY_TREE)  # libseccomp 2.4 has lists only.
         # From the highest number on: libseccomp then finds the place of each at once.
         for number in sorted(cases, reverse=True):
             action = SECCOMP_RET_TRACE | cases[number]
             _check(library.seccomp_rule_add_exact_array(rules, action, number, 0, None))
-        return _exported(library, rules)
-    finally:
-        library.seccomp_release(rules)
-
-
-def _exported(library: ctypes.CDLL, rules: int) -> tuple[Instruction, ...]:
-    try:
         with open(os.memfd_create("seccomp-bpf", os.MFD_CLOEXEC), "rb", buffering=0) as file:
             _check(library.seccomp_export_bpf(rules, file.fileno()))
             return unpack(os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0))
     except OSError as error:
         raise CompileError(f"libseccomp cannot compile the filter: {error.strerror}") from error
+    finally:
+        library.seccomp_release(rules)  # Of NULL, too.
 
 
 def _transplant(
@@ -172,6 +167,6 @@ def _library() -> ctypes.CDLL:
 
 
 def _check(result: int) -> None:
-    """Raise CompileError for a negative errno."""
+    """Raise OSError for a negative errno, which is how libseccomp fails."""
     if result < 0:
-        raise CompileError(f"libseccomp cannot compile the filter: {os.strerror(-result)}")
+        raise OSError(-result, os.strerror(-result))

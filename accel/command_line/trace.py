@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from accel.arguments import result
 from accel.command_line.report import Report, say
 from accel.command_line.signals import die_by, ending_signals, wait_for_end
-from accel.decision import Decision
+from accel.decision import ERROR_RESULTS, Decision
 from accel.errors import RecordingError, SetupError
 from accel.mask import SyscallMask
 from accel.tracer import Tracer
@@ -39,8 +39,6 @@ _PATH_CALLS = "%file,%desc"
 _STRING_LIMIT = 32
 #: Mechanisms that install a filter.
 _FILTERING = ("auto", "seccomp-trace", "user-notify")
-#: -MAX_ERRNO of the kernel: what is less is no errno.
-_LEAST_RESULT = -4095
 
 
 #: Options that take a value: (option, its name here, what the value is, type, help).
@@ -204,7 +202,7 @@ def _tracer(
         return tracer
 
     tracer = make()
-    failed = (result < 0) & (result >= _LEAST_RESULT) if options.failed else None
+    failed = (result < 0) & (result >= ERROR_RESULTS.start) if options.failed else None
     if profile is not None or mask is None:
         return tracer
     if options.exit_only:

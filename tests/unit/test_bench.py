@@ -190,6 +190,15 @@ def test_what_a_promise_is_about_takes_part_in_more_rounds() -> None:
     assert comparison.measured[1].ratio == Spread(1.0, 1.0, 1.0)
 
 
+def test_a_trial_has_no_more_rounds_for_promises() -> None:
+    """It shows that the bench works, and judges nothing."""
+    subjects = [FakeSubject(name, [1.0] * 3) for name in ("native", "tracer")]
+    contestants = [Contestant(subject, TASK, Limit(1.1, "native")) for subject in subjects]
+    trial = Settings(rounds=2, quick=True)
+    comparison = compare("work", contestants, trial, promised=2, counter=FakeCount)
+    assert [len(one.costs) for one in comparison.measured] == [2, 2]
+
+
 @pytest.mark.parametrize(("times", "kept"), [(0.4, True), (0.3, False)])
 def test_an_overhead_is_that_of_medians(times: float, kept: bool) -> None:
     """Round by round the shares would be 1/12, 5/8 and 4/22 here; of medians it is 4/11."""
