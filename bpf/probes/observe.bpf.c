@@ -11,7 +11,7 @@ enum { NUMBERS = 1024 };                   /* more than either ABI has */
 enum { X32_BIT = 0x40000000 };             /* __X32_SYSCALL_BIT of <asm/unistd.h> */
 enum { IO_URING_SETUP = 425 };             /* in both ABIs */
 enum { EXECVE = 59, EXIT = 60, EXIT_GROUP = 231, I386_EXIT = 1, I386_EXIT_GROUP = 252 };
-enum { KILL = 9 };
+enum { KILL = 9, SIG_DFL = 0 };
 enum { RECORDS_A_WAKE = 512 };
 
 /* Flags of a call: accel.records. */
@@ -50,7 +50,8 @@ struct member {
 	u32 tid, pid;
 	/* The status that its exit or exit_group gave. */
 	u32 status;
-	/* The last signal that was delivered since its last call. */
+	/* The last signal that was delivered and not handled, since its last call that is not passed
+	 * over. */
 	u32 signal;
 	/* is_new: in the call that made it, or in which it was found. */
 	u8 is_launching, is_new, is_inside, is_selected, is_cut, is_ending, is_zapped, has_lost;
@@ -90,6 +91,8 @@ struct settings {
 	u16 unnamed, unused[3];
 	/* How many threads the reader has named, or is about to, in `seeds`. */
 	u64 seeded;
+	/* A bit for each number of which something is to be done, in either ABI. */
+	u64 noted[NUMBERS / 64];
 	u16 numbers[2 * NUMBERS];
 };
 
@@ -181,6 +184,23 @@ static __always_inline struct member *adopt(u64 address)
 		lock_xadd(&all->unfollowed, 1);
 	}
 	return found;
+}
+
+/* Whether a call is to be passed over: it is neither selected nor tells anything of its thread.
+ *
+ * Most calls are of that kind, and all that they cost is this: two cache lines, of which none is
+ * written. While threads that were named have not been seen, each call may be their first.
+ */
+static __always_inline bool is_passed_over(const struct settings *asked, u64 number)
+{
+	struct totals *all;
+
+	if (number >= NUMBERS || asked->noted[number / 64] >> number % 64 & 1)
+		return false;
+	if (!asked->seeded)
+		return true;
+	all = sum();
+	return all && all->adopted >= asked->seeded;
 }
 
 static __always_inline struct member *current_member(void)
@@ -407,12 +427,15 @@ static __always_inline u16 enter(struct member *task, const struct settings *ask
 
 RAW_TRACEPOINT_PROBE(sys_enter)
 {
-	struct member *task = current_member();
 	struct settings *asked_for = asked();
 	struct registers regs;
+	struct member *task;
 	u16 choice;
 
-	if (!task || !asked_for)
+	if (!asked_for || is_passed_over(asked_for, ctx->args[1]))
+		return 0;
+	task = current_member();
+	if (!task)
 		return 0;
 	if (bpf_probe_read_kernel(&regs, sizeof(regs), (void *)ctx->args[0]))
 		return 0;
@@ -442,12 +465,18 @@ static __always_inline void enter_late(struct member *task, const struct setting
 
 RAW_TRACEPOINT_PROBE(sys_exit)
 {
-	struct member *task = current_member();
 	struct settings *asked_for = asked();
+	struct member *task;
 	struct sample *call;
 	struct count *count;
+	u64 number = 0;
 
-	if (!task || !asked_for)
+	bpf_probe_read_kernel(&number, sizeof(number),
+			      (void *)ctx->args[0] + offsetof(struct registers, orig_rax));
+	if (!asked_for || is_passed_over(asked_for, number))
+		return 0;
+	task = current_member();
+	if (!task)
 		return 0;
 	announce(task);
 	if (!task->is_inside && !task->is_new)
@@ -568,14 +597,17 @@ RAW_TRACEPOINT_PROBE(signal_deliver)
 	if (!task)
 		return 0;
 	announce(task);
+	/* Signals are delivered on the way out of the kernel: a call has had its exit before. */
+	task->is_new = 0;
 	if (event.number == KILL) {
 		/* So the kernel ends threads, whatever the reason is. */
 		task->is_zapped = 1;
 		return 0;
 	}
-	task->signal = event.number;
 	/* struct sigaction of <asm/signal.h>, as rt_sigaction(2) has it, begins with the handler. */
 	bpf_probe_read_kernel(&event.left_ns, sizeof(event.left_ns), (void *)ctx->args[2]);
+	if (event.left_ns == SIG_DFL)
+		task->signal = event.number;
 	describe_signal(&event, ctx->args[1]);
 	tell(&event, waking());
 	return 0;

@@ -51,8 +51,19 @@ RULE_SHIFT: Final = 8
 #: Numbers from here on have no choice of their own.
 NUMBERS: Final = 1024
 
+#: What is never passed over, in the ABI where it is called so: what makes a thread, at whose end
+#: the new one is first seen; what executes a program, as whose end that of execveat(2) looks, too;
+#: what ends a thread or process; what makes a ring, whose operations nobody sees.
+_ALWAYS_NOTED: Final = (
+    56, 57, 58, 435,  # clone, fork, vfork, clone3
+    59, 60, 231,  # execve, exit, exit_group
+    120, 2, 190,  # clone, fork, vfork of i386
+    11, 1, 252,  # execve, exit, exit_group of i386
+    425,  # io_uring_setup
+)  # fmt: skip
+
 #: struct settings, struct totals, struct written, struct key, struct count of observe.bpf.c.
-_SETTINGS: Final = struct.Struct(f"=IHBBH6xQ{4 * NUMBERS}s")
+_SETTINGS: Final = struct.Struct(f"=IHBBH6xQ{NUMBERS // 8}s{4 * NUMBERS}s")
 _TOTALS: Final = struct.Struct("=4Q")
 _WRITTEN: Final = struct.Struct("=3Q")
 _KEY: Final = struct.Struct("=Ii")
@@ -77,7 +88,8 @@ class Kind(enum.IntEnum):
     #: execve(2) has succeeded. ``number``: the former tid.
     EXECUTED = 2
     #: A thread ends. ``flags``: BY_CALL of its own, of exit status ``result``, or ZAPPED;
-    #: ``number``: the last signal that was delivered since its last call.
+    #: ``number``: the last signal that was delivered and not handled, since its last call that was
+    #: not passed over.
     ENDED = 3
     #: A signal, ``number``, is delivered. ``arguments``: 48 bytes of siginfo, if ``result`` is not
     #: 0 or 1; ``left_ns``: what handles it, SIG_DFL is 0.
@@ -145,6 +157,15 @@ class Wanted:
                 table[arch * NUMBERS + number] = choice
         return table.tobytes()
 
+    def noted(self) -> bytes:
+        """Lay out which numbers are not to be passed over, whatever the ABI is: a bit for each."""
+        bits = 0
+        chosen = (number for (_, number), choice in self.choices.items() if choice)
+        for number in (*_ALWAYS_NOTED, *chosen):
+            if 0 <= number < NUMBERS:
+                bits |= 1 << number
+        return bits.to_bytes(NUMBERS // 8, "little")
+
 
 class Counted(NamedTuple):
     """How often a call was made, how often it failed, and the wall time it took."""
@@ -164,7 +185,7 @@ class Observation(Closing):
     def __init__(self, wanted: Wanted) -> None:
         pages = _PAGES if wanted.has_records else _FEW_PAGES
         self._wanted = wanted
-        self._numbers = wanted.numbers()
+        self._tables = wanted.noted(), wanted.numbers()
         self._seeded = self._withdrawn = 0
         self._counts: dict[tuple[int, int], Counted] = {}
         self._figures = (0,) * 6
@@ -188,7 +209,7 @@ class Observation(Closing):
     def mute(self) -> None:
         """Write no more calls, and count none; what has been written can still be taken."""
         self._wanted = Wanted({}, has_records=False)
-        self._numbers = self._wanted.numbers()
+        self._tables = self._wanted.noted(), self._wanted.numbers()
         self._ask(launcher=0)
 
     def _ask(self, *, launcher: int) -> None:
@@ -197,7 +218,7 @@ class Observation(Closing):
             _FIRST,
             _SETTINGS.pack(
                 launcher, wanted.call_flags, wanted.has_records, wanted.has_beginnings,
-                wanted.unnamed, self._seeded, self._numbers,
+                wanted.unnamed, self._seeded - self._withdrawn, *self._tables,
             ),
         )  # fmt: skip
 
@@ -230,7 +251,9 @@ class Observation(Closing):
 
     def withdraw(self, tid: int) -> None:
         """Forget a thread that was named and had ended before; no harm if it had not been."""
-        self._withdrawn += self._map("seeds").delete(_TID.pack(tid))
+        if self._map("seeds").delete(_TID.pack(tid)):
+            self._withdrawn += 1
+            self._ask(launcher=0)
 
     def pids(self) -> set[int]:
         """Tell the processes of the tree, as far as they have run; several bpf(2) calls."""

@@ -240,6 +240,52 @@ def test_an_execve_of_a_thread_returns_under_its_new_tid() -> None:
     assert [stop.tid for stop in stops if isinstance(stop, Exited)].count(superseded.tid) == 1
 
 
+LIVES = {"fork", "vfork", "clone", "attached", "exec", "superseded"}
+
+
+@pytest.mark.parametrize("flags", [(), ("-m32",)], ids=["x86_64", "i386"])
+@pytest.mark.parametrize("command", ["spawn_kinds", "exec_from_thread", "threads 4 20"])
+def test_lives_are_told_of_threads_whose_calls_are_all_passed_over(
+    command: str, flags: tuple[str, ...]
+) -> None:
+    """In every way that a thread can begin, change and end, in both ABIs."""
+    name, *arguments = command.split()
+
+    def lives(mask: str) -> Counter[object]:
+        stops = told([compiled(name, *flags), *arguments], mask)
+        return Counter(
+            stop.event if isinstance(stop, EventStop) else type(stop)
+            for stop in stops
+            if isinstance(stop, (Exited, Killed)) or getattr(stop, "event", "") in LIVES
+        )
+
+    all_told = lives("all")
+    assert all_told[Exited] > 1 or all_told["superseded"]
+    assert lives("swapon") == all_told
+
+
+@pytest.mark.parametrize("flags", [(), ("-m32",)], ids=["x86_64", "i386"])
+def test_execveat_returns_although_its_number_is_anothers_then(
+    flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The kernel puts that of execve in its place, the new program's ABI's."""
+    (tmp_path / "execveat.c").write_text(EXECVEAT)
+    command = [require_program("gcc"), "-o", tmp_path / "execveat", tmp_path / "execveat.c"]
+    subprocess.run(command, check=True)
+    stops = told([str(tmp_path / "execveat"), compiled("forks_many", *flags)], "execveat")
+    assert [stop.result for stop in stops if isinstance(stop, SyscallExitStop)] == [0]
+
+
+EXECVEAT = """
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    char *arguments[] = {argv[1], "1", 0}, *environment[] = {0};
+    return syscall(SYS_execveat, -100, argv[1], arguments, environment, 0);
+}
+"""
 THREADS = """
 #include <pthread.h>
 #include <signal.h>
@@ -484,6 +530,55 @@ def test_a_timeout_leaves_nobody_behind() -> None:
     os.close(reading)
     assert tracer.result is not None
     assert tracer.result.returncode == -SIGKILL
+
+
+IDLERS = """
+#define _GNU_SOURCE
+#include <linux/sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    struct iovec byte = {"x", 1};
+    struct clone_args arguments = {.exit_signal = SIGCHLD};
+    if (!strcmp(argv[1], "fork"))
+        syscall(SYS_fork);
+    else if (!strcmp(argv[1], "vfork"))
+        vfork();
+    else if (!strcmp(argv[1], "clone"))
+        syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    else
+        syscall(SYS_clone3, &arguments, sizeof arguments);
+    writev(1, &byte, 1);
+    for (;;)
+        pause();
+}
+"""
+
+
+@pytest.mark.parametrize("flags", [(), ("-m32",)], ids=["x86_64", "i386"])
+@pytest.mark.parametrize("way", ["fork", "vfork", "clone", "clone3"])
+def test_a_child_that_makes_no_call_of_note_is_killed_too(
+    way: str, flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    """It is known from the end of the call that made it, in which it began."""
+    (tmp_path / "idlers.c").write_text(IDLERS)
+    program = tmp_path / "idlers"
+    command = [require_program("gcc"), "-w", *flags, "-o", program, tmp_path / "idlers.c"]
+    subprocess.run(command, check=True)
+    reading, writing = os.pipe()
+    tracer = Tracer([str(program), way], mask="swapon", mechanism="observe", stdout=writing)
+    tracer.start()
+    os.close(writing)
+    for _ in range(1 if way == "vfork" else 2):
+        assert os.read(reading, 1) == b"x"
+    with pytest.raises(TimeoutExpired):
+        tracer.wait(timeout=0.01)
+    assert os.read(reading, 1) == b""
+    os.close(reading)
 
 
 def test_a_signal_to_accel_is_the_commands(tmp_path: Path) -> None:

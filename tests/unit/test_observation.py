@@ -74,6 +74,16 @@ def test_the_table_has_a_word_for_each_number_of_both_abis() -> None:
     assert (words[3], words[NUMBERS + 4], sum(words)) == (5, 6, 11)
 
 
+def test_most_numbers_are_passed_over() -> None:
+    """But for those of either ABI that are chosen, and those that make, change and end threads."""
+    none = int.from_bytes(Wanted({(0, READ): 0}).noted(), "little")
+    assert not none >> READ & 1
+    assert all(none >> number & 1 for number in (56, 57, 58, 59, 60, 231, 425, 435))
+    assert none.bit_count() < 20
+    some = int.from_bytes(Wanted({(0, 3): 5, (1, 1000): 6, (1, NUMBERS): 7}).noted(), "little")
+    assert some == none | 1 << 3 | 1 << 1000
+
+
 @pytest.mark.parametrize("decision", [Decision.skip(0), Decision.fail(1), Decision.exit_only()])
 def test_a_decision_that_needs_a_stop_names_who_has_one(decision: Decision) -> None:
     """Before anything runs."""
