@@ -11,9 +11,6 @@ from accel.abi import Abi
 from accel.capabilities import PlacementName
 from accel.command import Command
 from accel.errors import SetupError
-from accel.mechanisms.beginnings import attach, start
-from accel.mechanisms.ptrace_loop import PtraceLoop
-from accel.mechanisms.seccomp_trace import SeccompTrace
 from accel.records import BY_PYTHON
 from accel.results import CallStatistics, Statistics
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
@@ -22,6 +19,7 @@ from bpf.value import frozen
 
 if TYPE_CHECKING:
     from accel.mechanisms.contract import Mechanism, Observer
+    from accel.mechanisms.ptrace_loop import PtraceLoop
     from accel.plan import Plan
     from accel.rulebook import RuleBook
 
@@ -65,6 +63,9 @@ class Assembly:
 
     def _trace(self, plan: Plan) -> None:
         """Take the loop that answers stops."""
+        # Half of what a run that stops nothing would load.
+        from accel.mechanisms.beginnings import attach, start  # noqa: PLC0415 - see above
+
         make: Callable[..., PtraceLoop] = _loop_of(plan)
         if plan.is_mixed:
             from accel.mechanisms.mixed_trace import MixedTrace  # noqa: PLC0415 - few want it
@@ -181,7 +182,7 @@ class Assembly:
 
 
 def _loop_of(plan: Plan) -> type[PtraceLoop]:
-    """Find the loop of a mechanism; most runs have the same, and few load another."""
+    """Find the loop of a mechanism; a run loads its own alone."""
     if plan.mechanism == "exit-event":
         from accel.mechanisms.exit_event import ExitEvent  # noqa: PLC0415 - as is said above
 
@@ -194,6 +195,8 @@ def _loop_of(plan: Plan) -> type[PtraceLoop]:
         from accel.mechanisms.ptrace_syscall import PtraceSyscall  # noqa: PLC0415 - as above
 
         return PtraceSyscall
+    from accel.mechanisms.seccomp_trace import SeccompTrace  # noqa: PLC0415 - as above
+
     return SeccompTrace
 
 

@@ -8,7 +8,6 @@ stderr. The program is loaded and attached once, by bcc, for what they would say
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import importlib.util
 import json
@@ -81,7 +80,7 @@ def _programs(lib: Any, program: Any) -> list[dict[str, str]]:
         code = ctypes.string_at(start, lib.bpf_function_size(program.module, name))
         programs.append({
             "tracepoint": name.decode().removeprefix(_RAW_TRACEPOINT),
-            "code": base64.b64encode(code).decode(),
+            "code": code.hex(),
         })  # fmt: skip
     return programs
 

@@ -62,7 +62,7 @@ class LoadedProgram(Closing):
         try:
             for shape in compiled.maps:
                 self._maps[shape.name] = Map(shape)
-            descriptors = {at: one.descriptor for at, one in enumerate(self._maps.values())}
+            descriptors = [one.descriptor for one in self._maps.values()]
             for code in compiled.programs:
                 instructions = code.with_descriptors(descriptors)
                 program = bpf_call.load_raw_tracepoint(instructions, code.tracepoint)

@@ -7,17 +7,16 @@ for. The kernel verifies what is loaded from there as it does anything else.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from typing import Final
 
 from bpf import user_cache
-from bpf.probes.object import Object, read_object
+from bpf.probes.object import Object, parse
 
 __all__ = ["find", "keep"]
 
 #: Changes whenever objects are written or compiled otherwise.
-_VERSION: Final = b"accel probe 1\n"
+_VERSION: Final = b"accel probe 2\n"
 #: How many are kept, of some KB each.
 _MOST: Final = 100
 
@@ -27,14 +26,14 @@ def find(text: str) -> Object | None:
     kept = user_cache.take(_name(text))
     if kept is None or not kept.startswith(_VERSION):
         return None
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        return read_object(json.loads(kept.removeprefix(_VERSION)))
+    with contextlib.suppress(ValueError):
+        return parse(kept.removeprefix(_VERSION).decode())
     return None
 
 
 def keep(text: str, compiled: Object) -> bool:
     """Keep it for later processes; False where nothing can be written."""
-    kept = user_cache.keep(_name(text), _VERSION + compiled.to_json().encode())
+    kept = user_cache.keep(_name(text), _VERSION + compiled.text().encode())
     with contextlib.suppress(OSError):
         _forget_oldest(user_cache.directory())
     return kept

@@ -115,7 +115,7 @@ BPF_ARRAY(settings, struct settings, 1);
 BPF_ARRAY(totals, struct totals, 1);
 BPF_PERCPU_ARRAY(written, struct written, 1);
 BPF_PERCPU_ARRAY(pages, struct page, 1);
-BPF_PERCPU_HASH(counts, struct key, struct count, 4096);
+BPF_PERCPU_HASH(counts, struct key, struct count, NUMBERS);
 BPF_RINGBUF_OUTPUT(samples, RING_PAGES);
 
 /* ------------------------------------------------------------------------------ the tree */

@@ -36,7 +36,7 @@ __all__ = [
     "Wanted",
 ]
 
-#: 32 MiB: what one CPU can write in 70 ms, if it does nothing but system calls. Without records
+#: 32 MiB: what one CPU can write in 250 ms, if it does nothing but system calls. Without records
 #: only ends of threads and signals are written.
 _PAGES: Final = 8192
 _FEW_PAGES: Final = 256

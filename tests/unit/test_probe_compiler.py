@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import struct
 from pathlib import Path
@@ -181,7 +180,7 @@ TOLD = {
     "programs": [
         {
             "tracepoint": "sys_enter",
-            "code": base64.b64encode(load_map(7) + CONSTANT + load_map(9) + EXIT).decode(),
+            "code": (load_map(7) + CONSTANT + load_map(9) + EXIT).hex(),
         }
     ],
 }
@@ -189,14 +188,14 @@ TOLD = {
 
 def test_code_names_maps_by_their_place() -> None:
     """A constant that has the number of a descriptor is none."""
-    code = load_map(1) + CONSTANT + load_map(0) + EXIT
-    assert read_object(TOLD) == Object(MAPS, (Code("sys_enter", code),))
+    code = load_map(0) + CONSTANT + load_map(0) + EXIT
+    assert read_object(TOLD) == Object(MAPS, (Code("sys_enter", code, ((0, 1), (32, 0))),))
 
 
 def test_loading_puts_descriptors_there() -> None:
     """Whatever numbers the kernel gives them."""
     [code] = read_object(TOLD).programs
-    assert code.with_descriptors({0: 33, 1: 44}) == load_map(44) + CONSTANT + load_map(33) + EXIT
+    assert code.with_descriptors([33, 44]) == load_map(44) + CONSTANT + load_map(33) + EXIT
 
 
 @pytest.fixture
@@ -224,8 +223,14 @@ def test_an_object_is_kept(cache: Path) -> None:
         lambda file: os.chown(file, 1000, -1) if not os.geteuid() else file.unlink(),
         lambda file: file.write_text(file.read_text()[:-30]),
         lambda file: file.write_bytes(file.read_bytes().replace(b"first", b"f\xfcrst")),
-        lambda file: file.write_text("accel probe 1\n[]"),
-        lambda file: file.write_text(file.read_text().replace("flags", "flegs")),
+        lambda file: file.write_text("accel probe 1\n" + file.read_text().partition("\n")[2]),
+        lambda file: file.write_text(file.read_text().replace("program", "progrom")),
+        lambda file: file.write_text(file.read_text().replace(" 4096", "")),
+        lambda file: file.write_text(file.read_text().replace(" 4096", " many")),
+        lambda file: file.write_text(file.read_text().replace(" 32:0", " 33:0")),
+        lambda file: file.write_text(file.read_text().replace(" 32:0", " 32:2")),
+        lambda file: file.write_text(file.read_text().replace(" 32:0", " 480:0")),
+        lambda file: file.write_text(file.read_text().replace("sys_enter", "sys_enter 95")),
         lambda file: file.write_text(""),
     ],
 )
