@@ -13,9 +13,9 @@ import select
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import bpf
 from accel._kernel import spawn
@@ -45,8 +45,11 @@ _LOOK_ENDING_MS: Final = 2
 #: stops 20.
 _AT_A_TIME: Final = 128
 _RECORDS_AT_A_TIME: Final = 1024
-#: setpriority(2) of the reader while tracees run: they must not keep it from the ring.
+#: setpriority(2) of the reader while there is much to be read: tracees must not keep it from the
+#: ring. Else it does not keep them from their work, but for the first call, for which 20 ms of
+#: modules may have to be loaded.
 _PRIORITY: Final = -10
+_MUCH_BYTES: Final = 1 << 16
 #: What may wait in memory to be told: some two million calls.
 _WAITING_BYTES: Final = 1 << 29
 #: Of a process that runs on, more comes all the time.
@@ -84,6 +87,8 @@ class Observe:
         #: Threads that were named, until they are seen.
         self._unseen: set[int] = set()
         self._is_reaped = self._ending = self._is_hurried = self._is_told = False
+        self._has_told_calls = False
+        self._priority = _Priority()
         self._poll = select.poll()
         self._pidfd = -1
         self._bells: dict[int, tuple[int, Callable[[], None]]] = {}
@@ -153,7 +158,7 @@ class Observe:
     def run(self) -> None:
         """Tell of everything until the last thread has ended."""
         try:
-            with _priority(_PRIORITY):
+            with _Priority() as self._priority:
                 while not self._is_over():
                     self._look()
             self._finish()
@@ -178,6 +183,8 @@ class Observe:
         if is_new or self._waiting:
             self._attend(0)
             return
+        if self._has_told_calls:
+            self._priority.fall()
         self._attend(_LOOK_ENDING_MS if self._ending or self._is_reaped else _LOOK_MS)
         if self._ending:
             self._kill()
@@ -192,6 +199,8 @@ class Observe:
         if taken:
             self._waiting.append(taken)
             self._waiting_bytes += len(taken)
+        if len(taken) > _MUCH_BYTES:
+            self._priority.rise()
         return len(taken)
 
     def _attend(self, timeout_ms: int) -> None:
@@ -220,6 +229,7 @@ class Observe:
             record = taken[at + _HEADER : at + _HEADER + length]
             if taken[at + _KIND] == Kind.CALL:
                 calls.add(record)
+                self._has_told_calls = True
             else:
                 self._take(Event.parse(record))
             at += (_HEADER + length + 7) & ~7
@@ -397,18 +407,38 @@ class Observe:
         }
 
 
-@contextlib.contextmanager
-def _priority(nice: int) -> Iterator[None]:
-    """Give the calling thread, and it alone, a priority, if it may have that."""
-    thread = threading.get_native_id()
-    before = os.getpriority(os.PRIO_PROCESS, thread)
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, thread, min(nice, before))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, thread, before)
+class _Priority:
+    """The priority of the calling thread, and of it alone: high within the block, until it falls.
+
+    Outside, and where that is not permitted, nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self._thread = self._before = self._now = 0
+
+    def __enter__(self) -> Self:
+        self._thread = threading.get_native_id()
+        self._before = self._now = os.getpriority(os.PRIO_PROCESS, self._thread)
+        self.rise()
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.fall()
+        self._thread = 0
+
+    def rise(self) -> None:
+        """Go before others."""
+        self._set(min(_PRIORITY, self._before))
+
+    def fall(self) -> None:
+        """Be as before."""
+        self._set(self._before)
+
+    def _set(self, nice: int) -> None:
+        if self._thread and nice != self._now:
+            self._now = nice
+            with contextlib.suppress(PermissionError):
+                os.setpriority(os.PRIO_PROCESS, self._thread, nice)
 
 
 def _ignore(_stop: Stop, /) -> None:

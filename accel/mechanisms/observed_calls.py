@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["ObservedCalls"]
 
 #: Where a record has these: accel.records.LAYOUT.
+_ENTERED_NS: Final = slice(0, 8)
 _TID: Final = slice(16, 20)
 _RESULT: Final = struct.Struct("<80xq8xH")
 _STRINGS: Final = slice(88, 96)
 _FLAGS: Final = slice(96, 98)
+_SIZES: Final = slice(98, 104)
 _POSITION: Final = struct.Struct("<Q")
 #: The last byte of the result: 0xff of an error, and of little else.
 _SIGN: Final = 87
@@ -41,6 +43,8 @@ class ObservedCalls:
         #: What was added and not handed to the recorder.
         self._records: list[bytes] = []
         self._strings = bytearray()
+        #: The call that the last of those is of, unless that has ended.
+        self._last: tuple[bytes, bytes] | None = None
         #: {tid: its call that a signal interrupted}.
         self._interrupted: dict[int, bytes] = {}
         #: {tid: the stop that told of its call's beginning}.
@@ -85,6 +89,7 @@ class ObservedCalls:
             strings = memoryview(self._strings or b"\0")
             self._recorder.deliver(memoryview(b"".join(self._records)), strings)
             self._records, self._strings = [], bytearray()
+            self._last = None
 
     def close(self) -> None:
         """Hand on what is left."""
@@ -99,19 +104,33 @@ class ObservedCalls:
 
     def _hand_on(self, record: bytes) -> None:
         if self._recorder is not None:
-            self._records.append(self._placed(record))
+            self._keep(record)
         if self._observe is not None:
             strings = memoryview(record[RECORD_SIZE:] or b"\0")
             [told] = Batch(memoryview(record[:RECORD_SIZE]), strings, {})
             self._tell(self._observe, told)
 
-    def _placed(self, record: bytes) -> bytes:
-        """Put the strings of a record beside those of others, and say in it where they are."""
-        if len(record) == RECORD_SIZE:
-            return record
-        position = _POSITION.pack(len(self._strings))
-        self._strings += record[RECORD_SIZE:]
-        return record[: _STRINGS.start] + position + record[_STRINGS.stop : RECORD_SIZE]
+    def _keep(self, record: bytes) -> None:
+        """Put a record beside those that wait for the recorder, and its strings beside theirs.
+
+        A call that ends before anything else is told takes the place of its beginning: half of what
+        there is to hand on, where calls have strings.
+        """
+        position, sizes = record[_STRINGS], record[_SIZES]
+        call = record[_ENTERED_NS], record[_TID]
+        is_ended = call == self._last
+        if is_ended:
+            begun = self._records.pop()
+            position, sizes = begun[_STRINGS], begun[_SIZES]
+        if len(record) > RECORD_SIZE:
+            # Of an end, too, where they could not be read at the beginning.
+            position, sizes = _POSITION.pack(len(self._strings)), record[_SIZES]
+            self._strings += record[RECORD_SIZE:]
+        self._last = None if is_ended else call
+        self._records.append(b"".join((
+            record[: _STRINGS.start], position, record[_FLAGS], sizes,
+            record[_SIZES.stop : RECORD_SIZE],
+        )))  # fmt: skip
 
     def _tell(self, observe: Observer, record: Record) -> None:
         begun = self._begun.pop(record.tid, None)

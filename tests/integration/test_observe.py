@@ -442,6 +442,20 @@ def test_losses_are_said_and_make_the_status_two(tmp_path: Path) -> None:
     assert done.returncode == 2
 
 
+def test_the_reader_goes_before_others_only_while_there_is_much_to_read() -> None:
+    """Until the first call has been told, and in a burst; it has its own priority afterwards."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    with observe._Priority() as priority:
+        assert os.getpriority(os.PRIO_PROCESS, 0) == min(own, observe._PRIORITY)
+        priority.fall()
+        assert os.getpriority(os.PRIO_PROCESS, 0) == own
+        priority.rise()
+        assert os.getpriority(os.PRIO_PROCESS, 0) == min(own, observe._PRIORITY)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+    priority.rise()
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
 def test_counting_alone_loses_nothing_and_writes_no_record() -> None:
     """The kernel counts; -c needs no more."""
     done = subprocess.run(

@@ -72,6 +72,25 @@ def test_strings_of_the_beginning_are_those_of_the_end() -> None:
     assert (one.result, one.strings) == (3, {0: b"/etc/passwd\0"})
 
 
+def test_a_call_that_ends_before_another_is_told_has_one_record() -> None:
+    """Else its beginning has one of its own, which sinks that are observers get."""
+
+    class Observing(Kept):
+        def takes_records_of(self, _abi: object, _name: str, /) -> bool:
+            return True
+
+    end = replace(OPEN, strings={}, flags=RETURNED | 1)
+    for between, count in ((), 1), ((RENAME,), 3):
+        sink = Observing()
+        observed = ObservedCalls(None, Recorder(Ring(records=16, strings=1 << 16), [sink]))
+        for call in (begun(OPEN), *between, end):
+            observed.add(written(call))
+        observed.flush()
+        assert len(sink.records) == count
+        assert sink.records[-1].strings == {0: b"/etc/passwd\0"}
+        assert sink.records[-1].result == 3
+
+
 def test_a_call_is_told_when_it_begins_and_when_it_has_returned() -> None:
     """With what was read at its beginning."""
     end = replace(OPEN, strings={}, flags=RETURNED | 1)
