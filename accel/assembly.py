@@ -63,7 +63,7 @@ class Assembly:
 
     def _trace(self, plan: Plan) -> None:
         """Take the loop that answers stops."""
-        # Half of what a run that stops nothing would load.
+        # A run that stops nothing does not wait for these.
         from accel.mechanisms.beginnings import attach, start  # noqa: PLC0415 - see above
 
         make: Callable[..., PtraceLoop] = _loop_of(plan)

@@ -167,6 +167,17 @@ static __always_inline struct member *add_member(u64 address)
 	return members.lookup(&address);
 }
 
+/* Whether threads that were named have not been seen: each call may be their first. */
+static __always_inline bool expects(const struct settings *asked)
+{
+	struct totals *all;
+
+	if (!asked->seeded)
+		return false;
+	all = sum();
+	return all && all->adopted < asked->seeded;
+}
+
 /* A thread that was there before and is seen for the first time. */
 static __always_inline struct member *adopt(u64 address)
 {
@@ -175,7 +186,7 @@ static __always_inline struct member *adopt(u64 address)
 	struct totals *all = sum();
 	struct member *found;
 
-	if (!asked_for || !all || asked_for->seeded <= all->adopted || seeds.delete(&tid))
+	if (!asked_for || !all || !expects(asked_for) || seeds.delete(&tid))
 		return 0;
 	lock_xadd(&all->adopted, 1);
 	found = add_member(address);
@@ -189,18 +200,12 @@ static __always_inline struct member *adopt(u64 address)
 /* Whether a call is to be passed over: it is neither selected nor tells anything of its thread.
  *
  * Most calls are of that kind, and all that they cost is this: two cache lines, of which none is
- * written. While threads that were named have not been seen, each call may be their first.
+ * written.
  */
 static __always_inline bool is_passed_over(const struct settings *asked, u64 number)
 {
-	struct totals *all;
-
-	if (number >= NUMBERS || asked->noted[number / 64] >> number % 64 & 1)
-		return false;
-	if (!asked->seeded)
-		return true;
-	all = sum();
-	return all && all->adopted >= asked->seeded;
+	return number < NUMBERS && !(asked->noted[number / 64] >> number % 64 & 1) &&
+	       !expects(asked);
 }
 
 static __always_inline struct member *current_member(void)

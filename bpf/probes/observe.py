@@ -184,8 +184,7 @@ class Observation(Closing):
 
     def __init__(self, wanted: Wanted) -> None:
         pages = _PAGES if wanted.has_records else _FEW_PAGES
-        self._wanted = wanted
-        self._tables = wanted.noted(), wanted.numbers()
+        self._want(wanted)
         self._seeded = self._withdrawn = 0
         self._counts: dict[tuple[int, int], Counted] = {}
         self._figures = (0,) * 6
@@ -208,9 +207,12 @@ class Observation(Closing):
 
     def mute(self) -> None:
         """Write no more calls, and count none; what has been written can still be taken."""
-        self._wanted = Wanted({}, has_records=False)
-        self._tables = self._wanted.noted(), self._wanted.numbers()
+        self._want(Wanted({}, has_records=False))
         self._ask(launcher=0)
+
+    def _want(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._tables = wanted.noted(), wanted.numbers()
 
     def _ask(self, *, launcher: int) -> None:
         wanted = self._wanted

@@ -266,26 +266,13 @@ def test_lives_are_told_of_threads_whose_calls_are_all_passed_over(
 
 @pytest.mark.parametrize("flags", [(), ("-m32",)], ids=["x86_64", "i386"])
 def test_execveat_returns_although_its_number_is_anothers_then(
-    flags: tuple[str, ...], tmp_path: Path
+    flags: tuple[str, ...],
 ) -> None:
     """The kernel puts that of execve in its place, the new program's ABI's."""
-    (tmp_path / "execveat.c").write_text(EXECVEAT)
-    command = [require_program("gcc"), "-o", tmp_path / "execveat", tmp_path / "execveat.c"]
-    subprocess.run(command, check=True)
-    stops = told([str(tmp_path / "execveat"), compiled("forks_many", *flags)], "execveat")
+    stops = told([compiled("execveat"), compiled("forks_many", *flags)], "execveat")
     assert [stop.result for stop in stops if isinstance(stop, SyscallExitStop)] == [0]
 
 
-EXECVEAT = """
-#define _GNU_SOURCE
-#include <sys/syscall.h>
-#include <unistd.h>
-int main(int argc, char **argv)
-{
-    char *arguments[] = {argv[1], "1", 0}, *environment[] = {0};
-    return syscall(SYS_execveat, -100, argv[1], arguments, environment, 0);
-}
-"""
 THREADS = """
 #include <pthread.h>
 #include <signal.h>
@@ -546,45 +533,13 @@ def test_a_timeout_leaves_nobody_behind() -> None:
     assert tracer.result.returncode == -SIGKILL
 
 
-IDLERS = """
-#define _GNU_SOURCE
-#include <linux/sched.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <unistd.h>
-int main(int argc, char **argv)
-{
-    struct iovec byte = {"x", 1};
-    struct clone_args arguments = {.exit_signal = SIGCHLD};
-    if (!strcmp(argv[1], "fork"))
-        syscall(SYS_fork);
-    else if (!strcmp(argv[1], "vfork"))
-        vfork();
-    else if (!strcmp(argv[1], "clone"))
-        syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-    else
-        syscall(SYS_clone3, &arguments, sizeof arguments);
-    writev(1, &byte, 1);
-    for (;;)
-        pause();
-}
-"""
-
-
 @pytest.mark.parametrize("flags", [(), ("-m32",)], ids=["x86_64", "i386"])
 @pytest.mark.parametrize("way", ["fork", "vfork", "clone", "clone3"])
-def test_a_child_that_makes_no_call_of_note_is_killed_too(
-    way: str, flags: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_a_child_that_makes_no_call_of_note_is_killed_too(way: str, flags: tuple[str, ...]) -> None:
     """It is known from the end of the call that made it, in which it began."""
-    (tmp_path / "idlers.c").write_text(IDLERS)
-    program = tmp_path / "idlers"
-    command = [require_program("gcc"), "-w", *flags, "-o", program, tmp_path / "idlers.c"]
-    subprocess.run(command, check=True)
+    program = compiled("idlers", *flags)
     reading, writing = os.pipe()
-    tracer = Tracer([str(program), way], mask="swapon", mechanism="observe", stdout=writing)
+    tracer = Tracer([program, way], mask="swapon", mechanism="observe", stdout=writing)
     tracer.start()
     os.close(writing)
     for _ in range(1 if way == "vfork" else 2):
