@@ -11,7 +11,7 @@ from accel import writers
 from accel.decoding import Decoder
 from accel.errors import AccelError, SetupError
 from accel.mask import SyscallMask
-from accel.records import STRING_LIMIT
+from accel.records import STRING_LIMIT, Record
 from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
 from accel.tracer import Tracer
 from accel.writers import LineOutput, Replay, Selection, TextFormat, TextWriter
@@ -161,6 +161,7 @@ class _Guarded:
         mask: SyscallMask | None = None,
     ) -> None:
         self._writer = writer
+        self._tells_whole_call = getattr(writer, "tells_whole_call", None)
         self._output = output
         self._mask = mask
         self._said: set[str] = set()
@@ -173,12 +174,24 @@ class _Guarded:
         except AccelError:
             raise
         except Exception as error:  # noqa: BLE001 - tracing must never break the tracee
-            self._output.lost += 1
-            what = getattr(stop, "name", type(stop).__name__)
-            text = f"cannot write about {what}: {error!r}; please report this"
-            if text not in self._said:
-                self._said.add(text)
-                say(text)
+            self._lose(getattr(stop, "name", type(stop).__name__), error)
+
+    def tells_whole_call(self, record: Record) -> bool:
+        """Let the writer tell of a call at once, if it can."""
+        if self._mask is not None and record.call not in self._mask:
+            return True
+        try:
+            return self._tells_whole_call is not None and self._tells_whole_call(record)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._lose(record.name, error)
+            return True
+
+    def _lose(self, what: str, error: Exception) -> None:
+        self._output.lost += 1
+        text = f"cannot write about {what}: {error!r}; please report this"
+        if text not in self._said:
+            self._said.add(text)
+            say(text)
 
     def _hides(self, stop: Stop) -> bool:
         if self._mask is None or not isinstance(stop, SyscallEntryStop | SyscallExitStop):

@@ -77,6 +77,11 @@ class Decoder:
     ) -> None:
         self._options = Options(string_limit, descriptor_path, abbreviate)
 
+    @property
+    def asks_about_threads(self) -> bool:
+        """Whether lines depend on more than calls and memory: on what descriptors lead to (-y)."""
+        return self._options.descriptor_path is not None
+
     def enter(self, call: Call, memory: Memory) -> Entered:
         """Decode what is final when the call enters the kernel, and keep what will be changed."""
         plan, actual = _plan_of(call.abi, call.number), call

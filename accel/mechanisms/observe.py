@@ -220,7 +220,7 @@ class Observe:
         if not self._waiting:
             return
         taken, at = self._waiting[0], self._at
-        calls = self._calls
+        calls, has_told_calls = self._calls, False
         size = memoryview(taken).cast("I")
         for _ in range(self._at_a_time):
             if at >= len(taken):
@@ -229,11 +229,12 @@ class Observe:
             record = taken[at + _HEADER : at + _HEADER + length]
             if taken[at + _KIND] == Kind.CALL:
                 calls.add(record)
-                self._has_told_calls = True
+                has_told_calls = True
             else:
                 self._take(Event.parse(record))
             at += (_HEADER + length + 7) & ~7
         calls.flush()
+        self._has_told_calls |= has_told_calls
         self._at = at
         if at >= len(taken):
             self._waiting_bytes -= len(self._waiting.popleft())

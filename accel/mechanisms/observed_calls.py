@@ -41,7 +41,7 @@ class ObservedCalls:
         self._observe = observe
         self._recorder = recorder
         #: What was added and not handed to the recorder.
-        self._records: list[bytes] = []
+        self._records = bytearray()
         self._strings = bytearray()
         #: The call that the last of those is of, unless that has ended.
         self._last: tuple[bytes, bytes] | None = None
@@ -87,8 +87,8 @@ class ObservedCalls:
         """Let the recorder have everything so far."""
         if self._recorder is not None and self._records:
             strings = memoryview(self._strings or b"\0")
-            self._recorder.deliver(memoryview(b"".join(self._records)), strings)
-            self._records, self._strings = [], bytearray()
+            self._recorder.deliver(memoryview(self._records), strings)
+            self._records, self._strings = bytearray(), bytearray()
             self._last = None
 
     def close(self) -> None:
@@ -116,21 +116,22 @@ class ObservedCalls:
         A call that ends before anything else is told takes the place of its beginning: half of what
         there is to hand on, where calls have strings.
         """
-        position, sizes = record[_STRINGS], record[_SIZES]
+        records, at = self._records, len(self._records)
         call = record[_ENTERED_NS], record[_TID]
         is_ended = call == self._last
+        self._last = None if is_ended else call
         if is_ended:
-            begun = self._records.pop()
-            position, sizes = begun[_STRINGS], begun[_SIZES]
+            at -= RECORD_SIZE
+            strings = records[at + _STRINGS.start : at + _STRINGS.stop]
+            sizes = records[at + _SIZES.start : at + _SIZES.stop]
+        records[at:] = record[:RECORD_SIZE]
         if len(record) > RECORD_SIZE:
             # Of an end, too, where they could not be read at the beginning.
-            position, sizes = _POSITION.pack(len(self._strings)), record[_SIZES]
+            records[at + _STRINGS.start : at + _STRINGS.stop] = _POSITION.pack(len(self._strings))
             self._strings += record[RECORD_SIZE:]
-        self._last = None if is_ended else call
-        self._records.append(b"".join((
-            record[: _STRINGS.start], position, record[_FLAGS], sizes,
-            record[_SIZES.stop : RECORD_SIZE],
-        )))  # fmt: skip
+        elif is_ended:
+            records[at + _STRINGS.start : at + _STRINGS.stop] = strings
+            records[at + _SIZES.start : at + _SIZES.stop] = sizes
 
     def _tell(self, observe: Observer, record: Record) -> None:
         begun = self._begun.pop(record.tid, None)

@@ -15,6 +15,7 @@ from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
 __all__ = ["Replay"]
 
 _ANSWERED: Final = RETURNED | INJECTED
+_PARTIAL: Final = ENTERED | ALONE
 
 
 class Replay:
@@ -33,6 +34,8 @@ class Replay:
 
     def __init__(self, observer: Callable[[Stop], None]) -> None:
         self._observer = observer
+        #: It writes about a whole call at once, where it can: (record) -> whether it has.
+        self._tells_whole_call = getattr(observer, "tells_whole_call", None)
         #: {tid: when the call began} of those of which only that was told.
         self._begun: dict[int, int] = {}
 
@@ -50,10 +53,13 @@ class Replay:
 
     def write(self, batch: Batch) -> None:
         """Tell of each call."""
-        begun = self._begun
+        begun, tells_whole_call = self._begun, self._tells_whole_call
         for record in batch:
             flags, entered_ns = record.flags, record.entered_ns
             if flags & BY_PYTHON:
+                continue
+            is_whole = flags & _ANSWERED and not flags & _PARTIAL and record.tid not in begun
+            if is_whole and tells_whole_call is not None and tells_whole_call(record):
                 continue
             call, memory = record.call, record.memory
             if flags & ALONE:

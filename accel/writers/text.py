@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 
 from accel.decoding import Decoder, Entered, format_exit, format_signal, signal_name
+from accel.decoding.whole import WholeCalls
+from accel.records import INJECTED, Record
 from accel.stops import (
     EventStop,
     Exited,
@@ -65,6 +67,10 @@ class TextWriter:
         # Asked for every call: whether there is anything to select by.
         self._by_path = bool(self._selection.paths)
         self._by_status = self._selection.by_status
+        #: What decodes calls that are told whole; None if they may not be.
+        self._whole: WholeCalls | None = None
+        if not (self._by_path or self._by_status or self._decoder.asks_about_threads):
+            self._whole = WholeCalls(self._decoder)
         self._entered: dict[int, Entered] = {}
         #: The tid whose line is not complete, and how long that line is.
         self._open = 0
@@ -94,6 +100,21 @@ class TextWriter:
 
     # ------------------------------------------------------------------------- calls
 
+    def tells_whole_call(self, record: Record) -> bool:
+        """Write about a call that has returned, if its record is enough; tell whether it is."""
+        if self._whole is None:
+            return False
+        call = self._whole.decode(record)
+        tid, entered_ns = record.tid, record.entered_ns
+        self._tracees.add(tid)
+        self._entered.pop(tid, None)
+        begun = self._started(tid, entered_ns, f"{call.name}({call.text}")
+        result = f"{call.result} (INJECTED)" if record.flags & INJECTED else call.result
+        if self._layout.durations:
+            result += _duration((record.left_ns or entered_ns) - entered_ns)
+        self._output.write(f"{begun}{self._completed(call.rest, result)}")
+        return True
+
     def _enter(self, stop: SyscallEntryStop) -> None:
         tid = stop.call.tid
         self._tracees.add(tid)
@@ -121,14 +142,11 @@ class TextWriter:
             self._begin(tid, stop.entered_ns, f"{entered.name}({entered.text}")
         elif self._open != tid:
             self._begin(tid, stop.time_ns, f"<... {entered.name} resumed>")
-        self._open = 0
         after = f"{left.result} (INJECTED)" if stop.injected else left.result
         after += " (DELAYED)" if stop.delayed else ""
         if self._layout.durations and stop.result is not None and not stop.alone:
-            nanoseconds = stop.time_ns - stop.entered_ns
-            after += f" <{nanoseconds // _SECOND}.{nanoseconds % _SECOND // 1000:06}>"
-        rest = f"{rest}) ".ljust(_RESULT_COLUMN - self._column)
-        self._output.write(f"{rest}= {after}\n")
+            after += _duration(stop.time_ns - stop.entered_ns)
+        self._output.write(self._completed(rest, after))
 
     # ------------------------------------------------------------------------- other lines
 
@@ -175,11 +193,19 @@ class TextWriter:
     # ------------------------------------------------------------------------- lines
 
     def _begin(self, tid: int, time_ns: int, text: str) -> None:
+        self._output.write(self._started(tid, time_ns, text))
+
+    def _started(self, tid: int, time_ns: int, text: str) -> str:
         if self._open:
             self._interrupt()
         line = f"{self._pid(tid)}{self._time(time_ns) if self._timed else ''}{text}"
         self._column = len(line)
-        self._output.write(line)
+        return line
+
+    def _completed(self, rest: str, result: str) -> str:
+        self._open = 0
+        rest = f"{rest}) ".ljust(_RESULT_COLUMN - self._column)
+        return f"{rest}= {result}\n"
 
     def _interrupt(self) -> None:
         if self._open:
@@ -207,3 +233,7 @@ class TextWriter:
         """Complete a line that was begun; the output stays open."""
         self._interrupt()
         self._output.flush()
+
+
+def _duration(nanoseconds: int) -> str:
+    return f" <{nanoseconds // _SECOND}.{nanoseconds % _SECOND // 1000:06}>"
