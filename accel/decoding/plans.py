@@ -8,68 +8,32 @@ rule, by name.
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from accel import roles, scalars
 from accel.abi import Abi
 from accel.call import Call, Memory
-from accel.decoding import (
-    capabilities,
-    clones,
-    descriptors,
-    details,
-    files,
-    futexes,
-    ioctls,
-    iovecs,
-    ipc,
-    keys,
-    memory,
-    messages,
-    mounts,
-    polling,
-    prctl,
-    process,
-    ptraces,
-    rings,
-    sandboxes,
-    scheduling,
-    segments,
-    siginfo,
-    signals,
-    sockaddr,
-    sockets,
-    system,
-    times,
-    xattrs,
-)
 from accel.decoding import numbers as n
 from accel.decoding import strings as s
 from accel.decoding.choices import indirect, nothing, plain_pointer
 from accel.decoding.context import Printer
 from accel.decoding.flags import enumeration, flag_set
 from accel.decoding.layouts import Layout, counted_in, counted_out, number, read_in, read_out
-from accel.decoding.multiplexed import PACKED, unpacked
 from accel.decoding.results import ResultPrinter, result_printer
-from accel.decoding.subject import Remark, Steps, Subject
+from accel.decoding.subject import Remark
+from accel.decoding.subjects import argument_of, layout_of, remark_of, steps_of
 from accel.roles import Argument, Role
 from bpf.value import frozen
 
 __all__ = ["Plan", "Step", "plan_of"]
 
-_SUBJECTS: Final = tuple(
-    module.SUBJECT
-    for module in (
-        capabilities, clones, descriptors, details, files, futexes, ioctls, iovecs, ipc, keys,
-        memory, messages, mounts, polling, prctl, process, ptraces, rings, sandboxes, scheduling,
-        segments, siginfo, signals, sockaddr, sockets, system, times, xattrs,
-    )
-)  # fmt: skip
-
-
 #: Plans are kept for so many numbers; a hostile tracee could invent more.
 _KEPT: Final = 4096
+
+
+Unpack: TypeAlias = Callable[[Call, str, Memory], tuple[Call, str]]
 
 
 class Step(NamedTuple):
@@ -92,23 +56,7 @@ class Plan:
     result: ResultPrinter
     remark: Remark | None
     #: What finds the call behind it, and its name: of a call whose arguments are in memory.
-    unpack: Callable[[Call, str, Memory], tuple[Call, str]] | None
-
-
-def _merged() -> Subject:
-    layouts: dict[str, Layout] = {}
-    arguments: dict[str, Printer] = {}
-    calls: dict[str, Steps] = {}
-    remarks: dict[str, Remark] = {}
-    for subject in _SUBJECTS:
-        layouts |= subject.layouts
-        arguments |= subject.arguments
-        calls |= subject.calls
-        remarks |= subject.remarks
-    return Subject(layouts, arguments, calls, remarks)
-
-
-_TABLES: Final = _merged()
+    unpack: Unpack | None
 
 
 #: Calls that only socketcall(2) knows: {call: (the one it is like, how many arguments)}.
@@ -120,7 +68,7 @@ def plan_of(abi: Abi, name: str) -> Plan:
     """Make the plan of a call, once; ``old_mmap`` is that of mmap's arguments in memory."""
     actual, count = _SUBSETS.get(name, (name, 6))
     arguments = roles.signature(abi, actual)[:count]
-    written = _TABLES.calls.get(name)
+    written = steps_of(name)
     if written is not None:
         names = [argument.name for argument in arguments] or [key for key, _ in written if key]
         steps = [Step(key, names.index(key) if key else -1, printer) for key, printer in written]
@@ -133,25 +81,25 @@ def plan_of(abi: Abi, name: str) -> Plan:
         ]
     prepare = tuple(step.printer.prepare for step in steps if hasattr(step.printer, "prepare"))
     shown = name.removeprefix("old_")
-    # Of an i386 call that could not be unpacked only a pointer is known.
-    packed = abi is Abi.I386 and name in PACKED
-    remark = None if packed else _TABLES.remarks.get(name)
-    return Plan(
-        shown,
-        tuple(steps),
-        prepare,
-        result_printer(shown, roles.result(shown)),
-        remark,
-        unpacked if packed else None,
-    )
+    unpack = _unpack(name) if abi is Abi.I386 else None
+    # Of a call that could not be unpacked only a pointer is known.
+    remark = None if unpack is not None else remark_of(name)
+    result = result_printer(shown, roles.result(shown))
+    return Plan(shown, tuple(steps), prepare, result, remark, unpack)
+
+
+def _unpack(name: str) -> Unpack | None:
+    from accel.decoding import multiplexed  # noqa: PLC0415 - of i386 alone
+
+    return multiplexed.unpacked if name in multiplexed.PACKED else None
 
 
 def _printer(abi: Abi, call: str, arguments: tuple[Argument, ...], position: int) -> Printer:
     """Choose the printer of an argument: by its name, else by its role."""
     argument = arguments[position]
-    for key in (f"{call}.{argument.name}", f"*.{argument.name}"):
-        if key in _TABLES.arguments:
-            return _TABLES.arguments[key]
+    printer = argument_of(call, argument.name)
+    if printer is not None:
+        return printer
     if argument.role in (Role.LOW, Role.HIGH):
         return _half(abi, arguments, position)
     return _of_value(abi, argument) or _of_pointer(argument)
@@ -179,6 +127,8 @@ def _of_value(abi: Abi, argument: Argument) -> Printer | None:
     role, bits = argument.role, scalars.bits(argument, abi)
     if role in _FIXED:
         return _FIXED[role]
+    if role is Role.SIGNAL:
+        return cast("Printer", _named("signals.signal_text"))
     if role in _OF_WIDTH:
         return _OF_WIDTH[role](bits)
     if role in _OF_FAMILY:
@@ -195,7 +145,6 @@ _FIXED: Final[dict[Role, Printer]] = {
     Role.PATH_OUT: s.path_out,
     Role.STRING: s.string,
     Role.MODE: n.mode,
-    Role.SIGNAL: signals.signal_text,
     Role.PID: n.process,
     Role.ADDRESS: plain_pointer,
     Role.DEV: n.device,
@@ -218,10 +167,10 @@ def _of_pointer(argument: Argument) -> Printer:
     role, length, what = argument.role, argument.length, _layout(argument.family)
     if role is Role.STRINGS:
         return s.strings if argument.family == "argv" else s.environment
-    if role in _OF_SET:
-        return _OF_SET[role](length)
-    if role in _COUNTED and length is not None:
-        return _COUNTED[role](length)
+    if role is Role.BUFFER_IN and length is not None:
+        return s.buffer_in(length)
+    if role in _OF_SET or (role in _COUNTED and length is not None):
+        return cast("Printer", _named((_OF_SET | _COUNTED)[role])(length))
     if what is None:
         return plain_pointer
     if role in _ARRAYS:
@@ -229,16 +178,16 @@ def _of_pointer(argument: Argument) -> Printer:
     return _OF_LAYOUT[role](what) if role in _OF_LAYOUT else plain_pointer
 
 
-_OF_SET: Final[dict[Role, Callable[[int | None], Printer]]] = {
-    Role.SIGSET_IN: signals.sigset_in,
-    Role.SIGSET_OUT: signals.sigset_out,
+#: Makers of printers, in modules that are loaded when one is wanted.
+_OF_SET: Final = {
+    Role.SIGSET_IN: "signals.sigset_in",
+    Role.SIGSET_OUT: "signals.sigset_out",
 }
-_COUNTED: Final[dict[Role, Callable[[int], Printer]]] = {
-    Role.BUFFER_IN: s.buffer_in,
-    Role.IOVEC_IN: iovecs.iovec_in,
-    Role.IOVEC_OUT: iovecs.iovec_out,
-    Role.SOCKADDR_IN: sockaddr.sockaddr_in,
-    Role.SOCKADDR_OUT: sockaddr.sockaddr_out,
+_COUNTED: Final = {
+    Role.IOVEC_IN: "iovecs.iovec_in",
+    Role.IOVEC_OUT: "iovecs.iovec_out",
+    Role.SOCKADDR_IN: "sockaddr.sockaddr_in",
+    Role.SOCKADDR_OUT: "sockaddr.sockaddr_out",
 }
 _ARRAYS: Final[dict[Role, Callable[[Layout, int | None], Printer]]] = {
     Role.ARRAY_IN: counted_in,
@@ -255,8 +204,13 @@ _OF_LAYOUT: Final[dict[Role, Callable[[Layout], Printer]]] = {
 }
 
 
+def _named(name: str) -> Any:
+    module, _, attribute = name.partition(".")
+    return getattr(importlib.import_module(f"accel.decoding.{module}"), attribute)
+
+
 def _layout(name: str) -> Layout | None:
-    return _TABLES.layouts.get(name) or _NUMBERS.get(name)
+    return layout_of(name) or _NUMBERS.get(name)
 
 
 _NUMBERS: Final = {

@@ -37,17 +37,19 @@ class WholeCalls:
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        #: {(abi, number): how many registers it uses}, of calls whose lines can be kept.
-        self._registers: dict[tuple[Abi, int], int] = {}
+        #: {(abi, number): how many registers it has}; None if its lines cannot be kept.
+        self._registers: dict[tuple[Abi, int], int | None] = {}
         self._known: dict[tuple[object, ...], WholeCall] = {}
 
     def decode(self, record: Record) -> WholeCall:
         """Decode a call from its record, as ``Decoder`` does in two steps."""
         abi, number = record.abi, record.number
-        used = self._registers.get((abi, number))
-        if used is None:
+        if (abi, number) not in self._registers:
+            self._meet(abi, number)
+        count = self._registers[abi, number]
+        if count is None:
             return self._decode(record)
-        arguments: list[object] = [*record.arguments[:used]]
+        arguments: list[object] = [*record.arguments[:count]]
         for position, text in record.strings.items():
             # One that was cut may be printed as its address.
             arguments[position] = text if text[-1:] == b"\0" else (arguments[position], text)
@@ -60,11 +62,17 @@ class WholeCalls:
             whole = known[key] = self._decode(record)
         return whole
 
+    def _meet(self, abi: Abi, number: int) -> None:
+        if len(self._registers) >= _KEPT:
+            self._registers.clear()
+        name, count = abi.call_name(number), None
+        if captured_arguments(abi, name) is not None:
+            # What is no call prints all registers.
+            count = len(signature(abi, name)) if number in abi.names else 6
+        self._registers[abi, number] = count
+
     def _decode(self, record: Record) -> WholeCall:
-        abi, name, memory = record.abi, record.name, record.memory
+        memory = record.memory
         entered = self._decoder.enter(record.call, memory)
         left = self._decoder.leave(entered, record.result, memory)
-        if captured_arguments(abi, name) is not None and len(self._registers) < _KEPT:
-            is_known = record.number in abi.names
-            self._registers[abi, record.number] = len(signature(abi, name)) if is_known else 6
         return WholeCall(entered.name, entered.text, left.text, left.result)
