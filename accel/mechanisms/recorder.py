@@ -143,6 +143,7 @@ class Recorder:
                 self._guard(sink, partial(sink, stop))
 
     def _deliver(self, piece: memoryview, strings: memoryview) -> None:
+        piece = _joined(piece)
         words = piece.cast("Q")
         flags = words[FLAGS::RECORD_WORDS].tolist()
         begun = [index for index, flag in enumerate(flags) if flag & ENTERED]
@@ -210,6 +211,22 @@ class _Lost:
 def _key(words: memoryview, index: int) -> tuple[int, int]:
     at = index * RECORD_WORDS
     return words[at + IDENTITY] & 0xFFFF_FFFF, words[at + ENTERED_NS]
+
+
+def _joined(piece: memoryview) -> memoryview:
+    """Leave out beginnings that their end follows at once: it has all that they have."""
+    words = piece.cast("Q")
+    flags, identities, times = (
+        words[field::RECORD_WORDS].tolist() for field in (FLAGS, IDENTITY, ENTERED_NS)
+    )
+    followed = [
+        index
+        for index, flag in enumerate(flags[:-1])
+        if flag & ENTERED
+        and times[index] == times[index + 1]
+        and identities[index] == identities[index + 1]
+    ]
+    return _without(piece, followed) if followed else piece
 
 
 def _without(piece: memoryview, begun: list[int]) -> memoryview:

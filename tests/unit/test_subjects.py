@@ -48,7 +48,7 @@ def test_every_module_with_a_subject_is_listed() -> None:
 
 def test_entries_are_found_by_their_keys() -> None:
     """Those of one call, those of every call, and none."""
-    assert layout_of("timespec") is subject("times").layouts["timespec"]
+    assert layout_of("epoll_event") is subject("polling").layouts["epoll_event"]
     assert argument_of("accept", "addrlen") is subject("sockets").arguments["accept.addrlen"]
     assert argument_of("poll", "fds") is subject("polling").arguments["*.fds"]
     assert steps_of("clone") is subject("clones").calls["clone"]

@@ -1,0 +1,104 @@
+"""Sinks that are observers hear of a beginning where something happens before its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from accel.mechanisms.recorder import Recorder
+from accel.mechanisms.ring import Ring
+from accel.records import ENTERED, Batch, Record
+from accel.stops import GroupStop, Stop
+from tests.unit.recorded import Recorded
+
+OPEN = Recorded("open", (0x1000,), 3, strings={0: b"/etc/passwd\0"})
+OTHER = Recorded("open", (0x1000,), 4, tid=8, strings={0: b"/etc/group\0"})
+
+
+class Kept:
+    """A sink that keeps every record."""
+
+    def __init__(self) -> None:
+        self.told: list[Record | Stop] = []
+
+    def write(self, batch: Batch) -> None:
+        self.told += batch
+
+    def close(self) -> None:
+        pass
+
+
+class Observing(Kept):
+    """One that hears of beginnings and of stops, too."""
+
+    def __call__(self, stop: Stop, /) -> None:
+        self.told.append(stop)
+
+    def takes_records_of(self, _abi: object, _name: str, /) -> bool:
+        return True
+
+
+def begun(call: Recorded) -> Recorded:
+    return replace(call, flags=ENTERED, result=0, left_ns=0)
+
+
+def told_of(*events: Recorded | Stop) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """Let a ring's reader tell an observing sink and another; what they hear, with the strings."""
+    ring = Ring(records=16, strings=1 << 16)
+    sinks = Observing(), Kept()
+    recorder = Recorder(ring, sinks)
+    texts = bytearray()
+    places: dict[tuple[int, int], int] = {}
+    for event in events:
+        if not isinstance(event, Recorded):
+            recorder.tell_later(event)
+            continue
+        # What was captured at the beginning is in the record of the end, too.
+        at = places.setdefault((event.tid, event.entered_ns), len(texts))
+        record, captured = event.packed(at)
+        if at == len(texts):
+            texts += captured
+        ring.append(record)
+    ring.strings.bytes[: len(texts)] = texts
+    recorder.drain()
+    seen, ended = ([_short(told) for told in sink.told] for sink in sinks)
+    return seen, ended
+
+
+def _short(told: Record | Stop) -> tuple[int, str]:
+    if not isinstance(told, Record):
+        return told.tid, "stop"
+    text = told.strings[0].decode().rstrip("\0")
+    return told.tid, f"{text} begins" if told.flags & ENTERED else f"{text} = {told.result}"
+
+
+def test_a_call_whose_end_follows_is_told_once() -> None:
+    """To whoever listens."""
+    seen, ended = told_of(begun(OPEN), OPEN, begun(OTHER), OTHER)
+    assert seen == ended == [(7, "/etc/passwd = 3"), (8, "/etc/group = 4")]
+
+
+def test_calls_that_overlap_are_told_in_halves() -> None:
+    """To those that hear of beginnings; and each has its own strings."""
+    seen, ended = told_of(begun(OPEN), begun(OTHER), OPEN, OTHER)
+    assert seen == [
+        (7, "/etc/passwd begins"),
+        (8, "/etc/group begins"),
+        (7, "/etc/passwd = 3"),
+        (8, "/etc/group = 4"),
+    ]
+    assert ended == [(7, "/etc/passwd = 3"), (8, "/etc/group = 4")]
+
+
+def test_a_call_is_told_in_halves_around_a_stop() -> None:
+    """A signal that interrupts it is told between."""
+    seen, ended = told_of(begun(OPEN), GroupStop(7, 7, 19), OPEN)
+    assert seen == [(7, "/etc/passwd begins"), (7, "stop"), (7, "/etc/passwd = 3")]
+    assert ended == [(7, "/etc/passwd = 3")]
+
+
+def test_a_thread_whose_end_was_lost_begins_again() -> None:
+    """What follows is of another time, and no end of that."""
+    later = replace(OPEN, entered_ns=5_000, left_ns=6_000)
+    seen, ended = told_of(begun(OPEN), begun(later), later)
+    assert seen == [(7, "/etc/passwd begins"), (7, "/etc/passwd = 3")]
+    assert ended == [(7, "/etc/passwd = 3")]
