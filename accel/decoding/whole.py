@@ -7,13 +7,14 @@ strings, wherever they lay; to look it up takes a tenth of the time that decodin
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from accel.abi import Abi
 from accel.decoding.captures import captured_arguments
 from accel.decoding.decoder import Decoder
 from accel.records import Record
 from accel.roles import signature
+from bpf.value import frozen
 
 __all__ = ["WholeCall", "WholeCalls"]
 
@@ -21,7 +22,8 @@ __all__ = ["WholeCall", "WholeCalls"]
 _KEPT: Final = 1024
 
 
-class WholeCall(NamedTuple):
+@frozen
+class WholeCall:
     """What strace's line of a call that has returned is made of."""
 
     name: str

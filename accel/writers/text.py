@@ -8,9 +8,9 @@ resumed>``, as in strace. Memory is bounded: one entry for each call that is und
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from accel.decoding import Decoder, Entered, format_exit, format_signal, signal_name
-from accel.decoding.whole import WholeCalls
 from accel.records import INJECTED, Record
 from accel.stops import (
     EventStop,
@@ -25,6 +25,9 @@ from accel.stops import (
 from accel.writers.output import LineOutput
 from accel.writers.selection import Selection
 from bpf.value import frozen
+
+if TYPE_CHECKING:
+    from accel.decoding.whole import WholeCalls
 
 __all__ = ["TextFormat", "TextWriter"]
 
@@ -67,10 +70,11 @@ class TextWriter:
         # Asked for every call: whether there is anything to select by.
         self._by_path = bool(self._selection.paths)
         self._by_status = self._selection.by_status
-        #: What decodes calls that are told whole; None if they may not be.
+        #: Whether calls may be told whole, and what decodes them, from the first of them on.
+        self._may_be_whole = not (
+            self._by_path or self._by_status or self._decoder.asks_about_threads
+        )
         self._whole: WholeCalls | None = None
-        if not (self._by_path or self._by_status or self._decoder.asks_about_threads):
-            self._whole = WholeCalls(self._decoder)
         self._entered: dict[int, Entered] = {}
         #: The tid whose line is not complete, and how long that line is.
         self._open = 0
@@ -102,8 +106,13 @@ class TextWriter:
 
     def tells_whole_call(self, record: Record) -> bool:
         """Write about a call that has returned, if its record is enough; tell whether it is."""
-        if self._whole is None:
+        if not self._may_be_whole:
             return False
+        if self._whole is None:
+            # 2 ms, and the calls of many a trace never come.
+            from accel.decoding.whole import WholeCalls  # noqa: PLC0415 - see above
+
+            self._whole = WholeCalls(self._decoder)
         call = self._whole.decode(record)
         tid, entered_ns = record.tid, record.entered_ns
         self._tracees.add(tid)
