@@ -182,6 +182,8 @@ class _Guarded:
             return True
         try:
             return self._tells_whole_call is not None and self._tells_whole_call(record)
+        except AccelError:
+            raise
         except Exception as error:  # noqa: BLE001 - as above
             self._lose(record.name, error)
             return True

@@ -32,7 +32,6 @@ __all__ = ["Plan", "Step", "plan_of"]
 #: Plans are kept for so many numbers; a hostile tracee could invent more.
 _KEPT: Final = 4096
 
-
 Unpack: TypeAlias = Callable[[Call, str, Memory], tuple[Call, str]]
 
 
@@ -167,10 +166,9 @@ def _of_pointer(argument: Argument) -> Printer:
     role, length, what = argument.role, argument.length, _layout(argument.family)
     if role is Role.STRINGS:
         return s.strings if argument.family == "argv" else s.environment
-    if role is Role.BUFFER_IN and length is not None:
-        return s.buffer_in(length)
     if role in _OF_SET or (role in _COUNTED and length is not None):
-        return cast("Printer", _named((_OF_SET | _COUNTED)[role])(length))
+        maker = _named(_OF_SET.get(role) or _COUNTED[role])
+        return cast("Printer", maker(length))
     if what is None:
         return plain_pointer
     if role in _ARRAYS:
@@ -184,6 +182,7 @@ _OF_SET: Final = {
     Role.SIGSET_OUT: "signals.sigset_out",
 }
 _COUNTED: Final = {
+    Role.BUFFER_IN: "strings.buffer_in",
     Role.IOVEC_IN: "iovecs.iovec_in",
     Role.IOVEC_OUT: "iovecs.iovec_out",
     Role.SOCKADDR_IN: "sockaddr.sockaddr_in",

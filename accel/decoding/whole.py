@@ -18,8 +18,9 @@ from bpf.value import frozen
 
 __all__ = ["WholeCall", "WholeCalls"]
 
-#: So many lines are kept, of at most three paths each.
+#: So many lines are kept, and none that is longer.
 _KEPT: Final = 1024
+_LONG: Final = 1024
 
 
 @frozen
@@ -59,9 +60,11 @@ class WholeCalls:
         known = self._known
         whole = known.get(key)
         if whole is None:
-            if len(known) >= _KEPT:
-                known.clear()
-            whole = known[key] = self._decode(record)
+            whole = self._decode(record)
+            if len(whole.text) + len(whole.rest) <= _LONG:
+                if len(known) >= _KEPT:
+                    known.clear()
+                known[key] = whole
         return whole
 
     def _meet(self, abi: Abi, number: int) -> None:

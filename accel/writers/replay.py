@@ -27,7 +27,8 @@ class Replay:
     A call is told when it has ended: that it has begun, then that it has returned. A record with
     the flag ENTERED tells the first alone: with those, what threads do at the same time is told in
     the order in which it happened. A call that was let run without an exit-stop is told to have
-    begun, and no more. What Python answered is skipped: its observers have heard of it.
+    begun, and no more. What Python answered is skipped: its observers have heard of it. An observer
+    that has ``tells_whole_call`` may write about a call that has returned without its two stops.
 
     The observer may hear of other stops besides; whoever made it closes it.
     """

@@ -113,6 +113,12 @@ def test_calls_that_take_other_memory_are_decoded_each_time() -> None:
     assert decoded(Counting(), call, call, call) == 3
 
 
+def test_long_lines_are_decoded_each_time() -> None:
+    """Else a thousand of them could fill 60 MB."""
+    call = Recorded("chdir", (0x1000,), strings={0: b"/" * 2_000 + b"\0"})
+    assert decoded(Counting(), call, call) == 2
+
+
 def test_what_is_known_is_bounded() -> None:
     """A hostile program can make calls without end, and no two alike."""
     calls = WholeCalls(Decoder())
