@@ -46,7 +46,7 @@ _LOOK_ENDING_MS: Final = 2
 _AT_A_TIME: Final = 128
 _RECORDS_AT_A_TIME: Final = 1024
 #: setpriority(2) of the reader while there is much to be read: tracees must not keep it from the
-#: ring. Else it does not keep them from their work, but for the first call, for which 20 ms of
+#: ring. Else it does not keep them from their work, but for the first call, for which 10 ms of
 #: modules may have to be loaded.
 _PRIORITY: Final = -10
 _MUCH_BYTES: Final = 1 << 16

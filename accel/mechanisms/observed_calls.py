@@ -114,7 +114,8 @@ class ObservedCalls:
         """Put a record beside those that wait for the recorder, and its strings beside theirs.
 
         A call that ends before anything else is told takes the place of its beginning: half of what
-        there is to hand on, where calls have strings.
+        there is to hand on, where calls have strings. The recorder would leave the beginning out,
+        too, but by a copy, which takes a fifth of the time of a line.
         """
         records, at = self._records, len(self._records)
         call = record[_ENTERED_NS], record[_TID]

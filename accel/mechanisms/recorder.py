@@ -143,10 +143,14 @@ class Recorder:
                 self._guard(sink, partial(sink, stop))
 
     def _deliver(self, piece: memoryview, strings: memoryview) -> None:
-        piece = _joined(piece)
         words = piece.cast("Q")
         flags = words[FLAGS::RECORD_WORDS].tolist()
         begun = [index for index, flag in enumerate(flags) if flag & ENTERED]
+        followed = [index for index in begun if _is_followed(words, index)]
+        if followed:
+            # Their ends have all that they have.
+            self._deliver(_without(piece, followed), strings)
+            return
         whole = Batch(piece, strings, self._known)
         for index in begun:
             if flags[index] & CAPTURED:
@@ -213,20 +217,10 @@ def _key(words: memoryview, index: int) -> tuple[int, int]:
     return words[at + IDENTITY] & 0xFFFF_FFFF, words[at + ENTERED_NS]
 
 
-def _joined(piece: memoryview) -> memoryview:
-    """Leave out beginnings that their end follows at once: it has all that they have."""
-    words = piece.cast("Q")
-    flags, identities, times = (
-        words[field::RECORD_WORDS].tolist() for field in (FLAGS, IDENTITY, ENTERED_NS)
-    )
-    followed = [
-        index
-        for index, flag in enumerate(flags[:-1])
-        if flag & ENTERED
-        and times[index] == times[index + 1]
-        and identities[index] == identities[index + 1]
-    ]
-    return _without(piece, followed) if followed else piece
+def _is_followed(words: memoryview, index: int) -> bool:
+    """Tell a beginning whose end is the next record."""
+    after = index + 1
+    return after * RECORD_WORDS < len(words) and _key(words, after) == _key(words, index)
 
 
 def _without(piece: memoryview, begun: list[int]) -> memoryview:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hypothesis import strategies as st
 
 from accel.abi import Abi
-from accel.records import ABIS, INJECTED, LAYOUT, RETURNED, UNTERMINATED, Batch
+from accel.records import ABIS, ENTERED, INJECTED, LAYOUT, RETURNED, UNTERMINATED, Batch
+from accel.stops import Stop
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,37 @@ def batch_of(records: Iterable[Recorded]) -> Batch:
         data += packed
         ring += captured
     return Batch(memoryview(bytes(data)), memoryview(bytes(ring) or b"\0"), {})
+
+
+def begun(call: Recorded) -> Recorded:
+    """Make the record of the call's beginning."""
+    return replace(call, flags=ENTERED, result=0, left_ns=0)
+
+
+class Kept:
+    """A sink that keeps every record."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def write(self, batch: Batch) -> None:
+        """Keep records."""
+        self.told += batch
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Observing(Kept):
+    """One that hears of beginnings and of stops, too."""
+
+    def __call__(self, stop: Stop, /) -> None:
+        """Keep a stop."""
+        self.told.append(stop)
+
+    def takes_records_of(self, _abi: object, _name: str, /) -> bool:
+        """Take those of every call."""
+        return True
 
 
 WORDS = st.integers(0, (1 << 64) - 1)

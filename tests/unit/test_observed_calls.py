@@ -7,9 +7,9 @@ from dataclasses import replace
 from accel.mechanisms.observed_calls import ObservedCalls
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.ring import Ring
-from accel.records import ENTERED, RETURNED, Batch, Record
+from accel.records import RETURNED, Record
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
-from tests.unit.recorded import Recorded
+from tests.unit.recorded import Kept, Observing, Recorded, begun
 
 ERESTARTSYS = -512
 OPEN = Recorded("open", (0x1000,), 3, strings={0: b"/etc/passwd\0"})
@@ -17,26 +17,9 @@ RENAME = Recorded("rename", (0x1000, 0x2000), strings={0: b"a\0", 1: b"b\0"}, ti
 READ = Recorded("read", (0, 0x3000, 9), ERESTARTSYS)
 
 
-class Kept:
-    """A sink that keeps every record."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def write(self, batch: Batch) -> None:
-        self.records += batch
-
-    def close(self) -> None:
-        pass
-
-
 def written(call: Recorded) -> bytes:
     """Lay a call out as the program in the kernel does: its strings are behind it."""
     return b"".join(call.packed(0))
-
-
-def begun(call: Recorded) -> Recorded:
-    return replace(call, flags=ENTERED, result=0, left_ns=0)
 
 
 def recorded(*calls: Recorded) -> list[Record]:
@@ -46,7 +29,7 @@ def recorded(*calls: Recorded) -> list[Record]:
     for call in calls:
         observed.add(written(call))
     observed.flush()
-    return sink.records
+    return sink.told
 
 
 def stops_of(*calls: Recorded) -> list[Stop]:
@@ -75,10 +58,6 @@ def test_strings_of_the_beginning_are_those_of_the_end() -> None:
 def test_a_call_that_ends_before_another_is_told_has_one_record() -> None:
     """Else its beginning has one of its own, which sinks that are observers get."""
 
-    class Observing(Kept):
-        def takes_records_of(self, _abi: object, _name: str, /) -> bool:
-            return True
-
     end = replace(OPEN, strings={}, flags=RETURNED | 1)
     for between, count in ((), 1), ((RENAME,), 3):
         sink = Observing()
@@ -86,9 +65,9 @@ def test_a_call_that_ends_before_another_is_told_has_one_record() -> None:
         for call in (begun(OPEN), *between, end):
             observed.add(written(call))
         observed.flush()
-        assert len(sink.records) == count
-        assert sink.records[-1].strings == {0: b"/etc/passwd\0"}
-        assert sink.records[-1].result == 3
+        assert len(sink.told) == count
+        assert sink.told[-1].strings == {0: b"/etc/passwd\0"}
+        assert sink.told[-1].result == 3
 
 
 def test_a_call_is_told_when_it_begins_and_when_it_has_returned() -> None:
@@ -148,7 +127,7 @@ def test_what_still_waits_is_told_at_the_end() -> None:
     observed = ObservedCalls(None, Recorder(Ring(records=16, strings=1 << 16), [sink]))
     observed.add(written(READ))
     observed.close()
-    assert [one.result for one in sink.records] == [ERESTARTSYS]
+    assert [one.result for one in sink.told] == [ERESTARTSYS]
 
 
 def test_a_call_under_way_is_its_threads_under_another_tid() -> None:

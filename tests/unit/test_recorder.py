@@ -6,39 +6,12 @@ from dataclasses import replace
 
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.ring import Ring
-from accel.records import ENTERED, Batch, Record
+from accel.records import ENTERED, Record
 from accel.stops import GroupStop, Stop
-from tests.unit.recorded import Recorded
+from tests.unit.recorded import Kept, Observing, Recorded, begun
 
 OPEN = Recorded("open", (0x1000,), 3, strings={0: b"/etc/passwd\0"})
 OTHER = Recorded("open", (0x1000,), 4, tid=8, strings={0: b"/etc/group\0"})
-
-
-class Kept:
-    """A sink that keeps every record."""
-
-    def __init__(self) -> None:
-        self.told: list[Record | Stop] = []
-
-    def write(self, batch: Batch) -> None:
-        self.told += batch
-
-    def close(self) -> None:
-        pass
-
-
-class Observing(Kept):
-    """One that hears of beginnings and of stops, too."""
-
-    def __call__(self, stop: Stop, /) -> None:
-        self.told.append(stop)
-
-    def takes_records_of(self, _abi: object, _name: str, /) -> bool:
-        return True
-
-
-def begun(call: Recorded) -> Recorded:
-    return replace(call, flags=ENTERED, result=0, left_ns=0)
 
 
 def told_of(*events: Recorded | Stop) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
