@@ -6,18 +6,20 @@ import importlib.util
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import accel
-from accel import Decision, Tracer
+from accel import Decision, SyscallEntryStop, Tracer
 from accel.mechanisms import loop_choice, ptrace_loop
 from accel.mechanisms.loop_choice import LoopChoice
 from accel.mechanisms.twin_loop import next_change
 from tests.support import compiled, require
 
 COUNT = 300
+GETPPID = 110
 LOOPS = ("python", "numba")
 
 
@@ -110,21 +112,48 @@ def test_everything_stopped_twice_behaves_as_untraced(words: str) -> None:
     assert answered(tracer) > by_call / 2
 
 
+def all_stop(pid: int, but: int) -> int:
+    """Wait until all threads of a process but one are in stops; return when, by CLOCK_MONOTONIC."""
+    tasks = [task for task in Path(f"/proc/{pid}/task").iterdir() if task.name != str(but)]
+    while not all(
+        (task / "stat").read_text().rpartition(")")[2].split()[0] == "t" for task in tasks
+    ):
+        os.sched_yield()
+    return time.monotonic_ns()
+
+
 @pytest.mark.usefixtures("loop")
 @pytest.mark.parametrize("python", [False, True], ids=["no python", "handler"])
 def test_no_thread_starves_another(python: bool) -> None:
-    """Each of many threads that do nothing but stop gets its turns, whoever answers.
+    """All that have stopped are served before any is served a third time, whoever answers.
 
     wait(2) finds the first of its list that has stopped: a tracer that takes one at a time serves
-    the same few for ever.
+    the same few for ever, which have stopped anew by then, on the other CPU.
     """
-    tracer = Tracer([compiled("fair"), "16", "300"], mask="getppid", capture_output=True)
+    count, first, last = 16, min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+    command = ["taskset", "-c", str(last), compiled("fair"), str(count), "100"]
+    tracer = Tracer(command, mask="getppid", placement="none")
+    since: list[int] = []
+
+    @tracer.on_entry("getpid")
+    def wait_for_all(stop: SyscallEntryStop) -> Decision:
+        if stop.tid == stop.pid:
+            since.append(all_stop(stop.pid, stop.tid))
+        return Decision.resume()
+
     if python:
         tracer.on_entry("getppid")(lambda _stop: Decision.resume())
-    result = tracer.run(timeout=60)
-    least, most = (int(word) for word in (result.stdout or b"").split())
-    assert most >= 300
-    assert least > most / 3
+    recorded = tracer.record(exits=False)
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {first})
+    try:
+        assert tracer.run(timeout=60).returncode == 0
+    finally:
+        os.sched_setaffinity(0, allowed)
+    calls = recorded.array()
+    served = calls["tid"][(calls["number"] == GETPPID) & (calls["entered_ns"] > since[-1])]
+    assert len(served) >= 100 * count
+    assert len(set(served[: 2 * count].tolist())) == count
 
 
 def test_the_loop_changes_without_losing_a_stop(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
