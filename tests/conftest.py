@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import settings
 
@@ -12,3 +13,9 @@ settings.load_profile("accel")
 
 # Plans are those of a host where nobody has measured, whoever runs the tests.
 os.environ["ACCEL_COSTS"] = "assumed"
+
+# A shell's background job is started with these ignored, nohup's with SIGHUP, and so would be all
+# that tests start: what is sent to end it would not.
+for _number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(_number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
