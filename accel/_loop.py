@@ -29,6 +29,7 @@ from accel._loop_words import (
     _set,
     _syscall,
     add,
+    read_block,
     read_string,
 )
 
@@ -95,7 +96,12 @@ _CALLS, _STOPS, _ERRORS, _NANOSECONDS, _HANDLER_CALLS, _COUNTER_WORDS = 0, 1, 2,
 _ENTERED_NS, _LEFT_NS, _NUMBER, _ARGUMENTS, _RESULT, _STRINGS, _FLAGS = 0, 1, 3, 4, 10, 11, 12
 _IP, _SP, _TRACEE_STATE, _RECORD_WORDS = 13, 14, 15, 16
 _IS_ENTERED, _IS_INJECTED, _IS_RETURNED, _IS_ALONE = 1 << 6, 1 << 7, 1 << 8, 1 << 11
+_ALL_STATES: Final = _IS_INJECTED | _IS_RETURNED
 _MAX_STRINGS: Final = 3
+# What is captured of a call: strings, and blocks that it writes, by bit, and the size of a block.
+_ALL_STRINGS, _ALL_BLOCKS, _FIRST_BLOCK, _BLOCK_SIZE = 0x3F, 0x3F00, 8, 16
+#: The flag of the first of those captured, if it is a block.
+_IS_BLOCK: Final = 1 << 13
 
 # The control words.
 _SECCOMP_STOPS, _EXIT_STOPS, _BEAT, _TRACEES = 0, 1, 2, 3
@@ -178,41 +184,65 @@ def append(control: int, record: int) -> None:
 
 
 @njit
-def _capture(control: int, record: int, tid: int, mask: int) -> None:
-    """Copy the strings that arguments point to into their ring, as they are now."""
+def _capture(control: int, record: int, tid: int, captured: int) -> None:
+    """Copy what arguments point to into the ring of strings, as it is now."""
     size = _get(control, _STRINGS_SIZE)
     head = _get(control, _STRINGS_HEAD)
     left = size - (head & (size - 1))
     if left < _MAX_STRINGS * _STRING_LIMIT:
         head += left
     _set(record, _STRINGS, head)
-    flags = mask
+    flags = (captured | captured >> _FIRST_BLOCK) & _ALL_STRINGS
     shift = 16
+    mark = _IS_BLOCK
     for position in range(6):
-        if (mask >> position) & 1:
+        if (flags >> position) & 1:
             target = _get(control, _STRING_RING) + (head & (size - 1))
-            length = read_string(control, tid, _get(record, _ARGUMENTS + position), target)
+            address = _get(record, _ARGUMENTS + position)
+            if (captured >> position) & 1:
+                length = read_string(control, tid, address, target)
+            else:
+                length = read_block(control, tid, address, target, captured >> _BLOCK_SIZE)
+                flags |= mark
             flags |= length << shift
             shift += 16
+            mark <<= 1
             head += length & ~_UNTERMINATED
     _set(record, _FLAGS, flags)
     _set(control, _STRINGS_HEAD, head)
 
 
+@njit(inline="always")
+def _captured(control: int, call: int, result: int) -> int:
+    """Tell what is captured of a call with a result: blocks are written by those that succeed."""
+    captured = _get(_get(control, _CAPTURE_TABLE), call)
+    return captured & _ALL_STRINGS if -4095 <= result < 0 else captured
+
+
 @njit
-def _begin(control: int, record: int, tid: int, call: int, is_pending: bool) -> None:
+def _begin(control: int, record: int, tid: int, captured: int, is_pending: bool) -> None:
     """Record the beginning of a call: its strings, and itself if somebody wants to see that."""
     if _is_full(control):
         return
-    mask = _get(_get(control, _CAPTURE_TABLE), call)
-    if mask != 0:
-        _capture(control, record, tid, mask)
-    begun = mask != 0 or _get(control, _RECORDING) == _BEGINNINGS
+    has_captures = captured & (_ALL_STRINGS | _ALL_BLOCKS) != 0
+    if has_captures:
+        _capture(control, record, tid, captured)
+    begun = has_captures or _get(control, _RECORDING) == _BEGINNINGS
     if is_pending and begun:
         flags = _get(record, _FLAGS)
         _set(record, _FLAGS, flags | _IS_ENTERED)
         append(control, record)
         _set(record, _FLAGS, flags)
+
+
+@njit
+def _end(control: int, record: int, tid: int, captured: int, flags: int) -> None:
+    """Record the end of a call, with the blocks that it has written instead of its strings."""
+    if captured & _ALL_BLOCKS != 0 and not _is_full(control):
+        _capture(control, record, tid, captured & ~_ALL_STRINGS)
+        flags = flags & _ALL_STATES | _get(record, _FLAGS)
+    _set(record, _FLAGS, flags)
+    append(control, record)
 
 
 # ------------------------------------------------------------------------- two kinds of stops
@@ -296,7 +326,8 @@ def enter(control: int, tid: int, now: int) -> int:
     _set(record, _TRACEE_STATE, _PENDING + (verdict & 0xFFFF) if is_pending else _READY)
     is_recorded = _get(answer, _RECORDED) != 0
     if is_recorded:
-        _begin(control, record, tid, call, is_pending)
+        captured = _captured(control, call, value if action == _SKIP else -1)
+        _begin(control, record, tid, captured, is_pending)
     if action in (_SKIP, _SKIP_INSPECT):
         _set(record, _RESULT, value)
         _set(record, _FLAGS, _get(record, _FLAGS) | _IS_INJECTED)
@@ -337,8 +368,7 @@ def leave(control: int, tid: int, now: int) -> int:
         add(counters, _ERRORS, 1)
     add(control, _EXIT_STOPS, 1)
     if _get(answer, _RECORDED) != 0:
-        _set(record, _FLAGS, flags)
-        append(control, record)
+        _end(control, record, tid, _captured(control, call, result), flags)
     if asks:
         add(counters, _HANDLER_CALLS, 1)
         return _ASKED + _EXITS + _get(answer, _RULE)
@@ -458,9 +488,9 @@ def hit(control: int, tid: int) -> int:
     ring = _get(_get(control, _EVENT_RINGS), tid)
     _publish(ring, _DATA_TAIL, _get(ring, _DATA_HEAD))
     is_recorded = _get(answer, _RECORDED) != 0
-    mask = _get(_get(control, _CAPTURE_TABLE), call)
-    if is_recorded and mask != 0 and not _is_full(control):
-        _capture(control, record, tid, mask)
+    captured = _captured(control, call, result)
+    if is_recorded and captured & (_ALL_STRINGS | _ALL_BLOCKS) != 0 and not _is_full(control):
+        _capture(control, record, tid, captured)
     flags = _get(record, _FLAGS) | _IS_RETURNED | _IS_ALONE
     replaced = 0
     if _get(answer, _EXIT) not in (0, _ASK):

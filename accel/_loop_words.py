@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import int64, njit, void
 from numba.extending import intrinsic
 
-__all__ = ["add", "read", "read_string"]
+__all__ = ["add", "read", "read_block", "read_string"]
 
 # Inline assembly is parsed when code is compiled, not when it comes from a cache.
 llvmlite.binding.initialize_native_asmparser()
@@ -140,3 +140,16 @@ def read_string(control: int, tid: int, address: int, target: int) -> int:
                 return at
         size += part
     return size | _UNTERMINATED
+
+
+@njit
+def read_block(control: int, tid: int, address: int, target: int, size: int) -> int:
+    """Copy ``size`` bytes, fewer where memory ends; return how many, flagged: there is no NUL."""
+    copied = 0
+    while address != 0 and copied < size:
+        part = min(size - copied, _PAGE - ((address + copied) & (_PAGE - 1)))
+        part = read(control, tid, address + copied, target + copied, part)
+        if part <= 0:
+            break
+        copied += part
+    return copied | _UNTERMINATED

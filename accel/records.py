@@ -13,7 +13,8 @@ field                  dtype     meaning
 ``result``             int64     the raw return value, -errno on failure; 0 without an exit-stop
 ``strings``            uint64    where captured bytes begin in their ring (for ``Batch``)
 ``flags``              uint16    bits 0 to 5: which arguments were captured; then the FLAGS below
-``string_sizes``       3 uint16  of each captured argument in order; bit 15: no NUL was found
+``string_sizes``       3 uint16  of each captured argument in order; bit 15: no NUL was found, as
+                                 in any block
 ``instruction_pointer``  uint64  after the system call instruction
 ``stack_pointer``      uint64    before it
 ``strings_end``        uint64    how far that ring was filled (for who empties it)
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABIS",
     "ALONE",
+    "BLOCKS",
     "BY_PYTHON",
     "CAPTURED",
     "ENTERED",
@@ -98,6 +100,10 @@ MARK: Final = 1 << 10
 #: is what the call left.
 ALONE: Final = 1 << 11
 
+#: Flags: which of the captured, in order, are no strings but blocks that the call has written. They
+#: are in the record of its end; its strings were in that of its beginning, if it had one.
+BLOCKS: Final = tuple(1 << bit for bit in (13, 14, 15))
+
 #: So many arguments of one call can be captured, each up to PATH_MAX.
 MAX_STRINGS: Final = 3
 STRING_LIMIT: Final = 4096
@@ -108,6 +114,7 @@ _CAPTURED: Final = tuple(
     tuple(position for position in range(6) if bits >> position & 1) for bits in range(64)
 )
 _NONE: Final[Mapping[int, bytes]] = MappingProxyType({})
+_ANY_BLOCK: Final = sum(BLOCKS)
 
 
 class Record(NamedTuple):
@@ -127,6 +134,8 @@ class Record(NamedTuple):
     stack_pointer: int
     #: What captured arguments pointed to, by position, with its NUL if one was found.
     strings: Mapping[int, bytes]
+    #: What the call has written where others point to: the beginning of it, by position.
+    blocks: Mapping[int, bytes] = _NONE
 
     @property
     def name(self) -> str:
@@ -148,14 +157,22 @@ class Record(NamedTuple):
 
     @property
     def memory(self) -> "RecordedMemory":
-        """What is known of the tracee's memory."""
+        """What is known of the tracee's memory before the call."""
         if not self.strings:
             return _NO_MEMORY
         return RecordedMemory({self.arguments[at]: text for at, text in self.strings.items()})
 
+    @property
+    def memory_after(self) -> "RecordedMemory":
+        """What is known of it after the call, which may have written where its strings were."""
+        if not self.blocks:
+            return self.memory
+        found = {**self.strings, **self.blocks}
+        return RecordedMemory({self.arguments[at]: text for at, text in found.items()})
+
 
 class RecordedMemory:
-    """The memory of a tracee as far as it was captured: the strings that arguments point to."""
+    """The memory of a tracee as far as it was captured: what arguments point to."""
 
     __slots__ = ("_strings",)
 
@@ -213,13 +230,13 @@ class Batch:
             entered, left, tid, pid, number, abi, _, rule, first, second, third, fourth, fifth,
             sixth, result, at, flags, size, size2, size3, ip, sp, _,
         ) in LAYOUT.iter_unpack(self._data):  # fmt: skip
-            strings: Mapping[int, bytes] = _NONE
+            strings = blocks = _NONE
             if flags & CAPTURED:
-                strings = self._strings_of(tid, entered, at, flags, (size, size2, size3))
+                strings, blocks = self._captured(tid, entered, at, flags, (size, size2, size3))
             yield Record(
                 entered, left, tid, pid, number, ABIS[abi], rule,
                 (first, second, third, fourth, fifth, sixth),
-                result, flags, ip, sp, strings,
+                result, flags, ip, sp, strings, blocks,
             )  # fmt: skip
 
     def parts(self, length: int) -> "Iterator[Batch]":
@@ -234,22 +251,25 @@ class Batch:
         flags, tid, entered = words[16], words[2], words[0]
         if not flags & CAPTURED:
             return _NONE
-        return self._strings_of(tid, entered, words[15], flags, words[17:20])
+        return self._captured(tid, entered, words[15], flags, words[17:20])[0]
 
-    def _strings_of(
+    def _captured(
         self, tid: int, entered: int, at: int, flags: int, sizes: tuple[int, ...]
-    ) -> Mapping[int, bytes]:
+    ) -> tuple[Mapping[int, bytes], Mapping[int, bytes]]:
+        """Find the strings and the blocks of a record."""
         known = self._known.get((tid, entered)) if self._known else None
-        if known is not None:
-            return known
-        found: dict[int, bytes] = {}
-        for position, word in zip(_CAPTURED[flags & CAPTURED], sizes, strict=False):
+        if known is not None and not flags & _ANY_BLOCK:
+            return known, _NONE
+        strings: dict[int, bytes] = {}
+        blocks: dict[int, bytes] = {}
+        for mark, position, word in zip(BLOCKS, _CAPTURED[flags & CAPTURED], sizes, strict=False):
             size = word & ~UNTERMINATED
             start = at % len(self._strings)
             text = bytes(self._strings[start : start + size])
+            found = blocks if flags & mark else strings
             found[position] = text if word & UNTERMINATED else text + b"\0"
             at += size
-        return found
+        return strings if known is None else known, blocks
 
 
 class Sink(Protocol):

@@ -17,7 +17,7 @@ from accel.mechanism_choice import Choice, choose
 from accel.mechanisms.record_observers import takes_records
 from accel.plan import Compiled, EntryHandler, Plan, Rule, check
 from accel.policy import ExitHandler, ExitRule, HandlerPolicy
-from accel.records import Sink
+from accel.records import MAX_STRINGS, STRING_LIMIT, Sink
 from accel.roles import string_arguments
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 from bpf.value import replace
@@ -290,14 +290,15 @@ class RuleBook:
         return Recorder(Ring(drops=self._drops, beginnings=beginnings), self._sinks)
 
     def captures(self, plan: Plan) -> Mapping[tuple[Abi, int], int]:
-        """Tell which arguments of recorded calls are strings, as bits."""
+        """Tell what is captured of recorded calls: strings and, for observers, blocks; see ring."""
         # Observers take records of some rules only; to describe all 800 calls takes 7 ms.
         selected = SyscallMask.none()
         for rule in plan.rules:
             if rule.recorded or self._captures_strings:
                 selected |= rule.mask
-        found = ((call, string_arguments(call[0], call[0].call_name(call[1]))) for call in selected)
-        return {call: sum(1 << at for at in positions) for call, positions in found if positions}
+        observers = [sink for sink in self._sinks if takes_records(sink)]
+        found = ((call, _captured(*call, observers)) for call in selected)
+        return {call: captured for call, captured in found if captured}
 
     def tell(self, stop: Stop, /) -> None:
         """Tell everybody of a stop."""
@@ -310,6 +311,24 @@ class RuleBook:
         """Tell those who want to hear of no call."""
         for observer in self._event_observers:
             observer(stop)
+
+
+def _captured(abi: Abi, number: int, observers: Iterable[RecordObserver]) -> int:
+    from accel.mechanisms.ring import BLOCK_SIZE, FIRST_BLOCK  # noqa: PLC0415 - loaded by a run
+
+    name = abi.call_name(number)
+    strings, blocks, size = string_arguments(abi, name), set[int](), 0
+    for observer in observers:
+        positions, wanted = observer.blocks_of(abi, name)
+        blocks.update(positions)
+        size = max(size, wanted)
+    if len(strings) + len(blocks) > MAX_STRINGS or size > STRING_LIMIT:
+        raise SetupError(
+            f"{name}: {len(strings)} strings and {len(blocks)} blocks of {size} bytes to record",
+            hint=f"{MAX_STRINGS} in all have room, of {STRING_LIMIT} bytes each",
+        )
+    captured = sum(1 << at for at in strings) | sum(1 << FIRST_BLOCK + at for at in blocks)
+    return captured | size << BLOCK_SIZE
 
 
 def _enforced(rule: Rule, one: FilterRule) -> Rule:

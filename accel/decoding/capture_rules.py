@@ -1,10 +1,11 @@
-"""How to tell from the code of its printers whether captured strings suffice to print a call.
+"""How to tell from the code of its printers whether what is captured suffices to print a call.
 
-A loop that is not Python captures C strings when a call enters the kernel, and no other memory. So
-a call may be printed later if its printers look at nothing else. Whoever reads memory names one of
-``READING``, in its own code or in that of something it refers to: that is looked for, and what is
-not understood counts as reading. Nobody lists a new printer anywhere, and a wrong guess costs the
-call its speed, never its line a word.
+A loop that is not Python captures C strings when a call enters the kernel, blocks of one size that
+it has written when it leaves, and no other memory. So a call may be printed later if its printers
+look at nothing else. Those of strings and of blocks (``Written``) are known; whoever else reads
+memory names one of ``READING``, in its own code or in that of something it refers to: that is
+looked for, and what is not understood counts as reading. Nobody lists a new printer anywhere, and a
+wrong guess costs the call its speed, never its line a word.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import Final
 from accel.abi import Abi
 from accel.decoding.context import Begun
 from accel.decoding.families import Family
+from accel.decoding.layouts import Written
 from accel.decoding.multiplexed import PACKED
 from accel.decoding.plans import plan_of
 from accel.decoding.strings import path, string
 from accel.records import MAX_STRINGS
+from accel.roles import string_arguments
 
-__all__ = ["captured_arguments"]
+__all__ = ["captured_arguments", "captured_blocks"]
 
 #: The ways to memory: two methods of ``Context``, and its ``memory`` itself.
 READING: Final = frozenset({"fetch", "memory", "read"})
@@ -44,11 +47,31 @@ def captured_arguments(abi: Abi, name: str) -> tuple[int, ...] | None:
     if abi is Abi.I386 and name in PACKED:
         return None
     plan = plan_of(abi, name)
-    others = [step.printer for step in plan.steps if step.printer not in _STRINGS]
+    others = [
+        printer.what.render if isinstance(printer, Written) else printer
+        for printer in (step.printer for step in plan.steps)
+        if printer not in _STRINGS
+    ]
     if _reads((*others, plan.remark)):
         return None
     positions = sorted(step.position for step in plan.steps if step.printer in _STRINGS)
-    return tuple(positions) if len(positions) <= MAX_STRINGS else None
+    written = captured_blocks(abi, name)[0]
+    # One that is printed after the call has returned is not captured by then.
+    is_late = bool(positions) and bool(written) and positions[-1] > written[0]
+    strings = string_arguments(abi, name) if written else positions
+    return None if is_late or len(strings) + len(written) > MAX_STRINGS else tuple(positions)
+
+
+@functools.cache
+def captured_blocks(abi: Abi, name: str) -> tuple[tuple[int, ...], int]:
+    """Find what ``captures.captured_blocks`` tells, if ``captured_arguments`` does."""
+    steps = plan_of(abi, name).steps
+    written = {
+        step.position: step.printer.what.size_in(abi)
+        for step in steps
+        if isinstance(step.printer, Written)
+    }
+    return tuple(sorted(written)), max(written.values(), default=0)
 
 
 def _reads(thing: object) -> bool:

@@ -1,4 +1,4 @@
-"""Which calls can be printed from captured strings alone.
+"""Which calls can be printed from captured strings, and blocks that they write, alone.
 
 That is told by the code of their printers (``capture_rules``), but to ask it of every call takes 45
 ms, at each start. So the answers are kept in ``capture_index``, and only a call that is newer than
@@ -7,18 +7,22 @@ the index is judged when it is met.
 
 from __future__ import annotations
 
-from accel.abi import Abi
-from accel.decoding import capture_index
+from typing import Final
 
-__all__ = ["captured_arguments"]
+from accel.abi import Abi
+from accel.decoding import block_index, capture_index
+
+__all__ = ["captured_arguments", "captured_blocks"]
+
+_NO_BLOCKS: Final[tuple[tuple[int, ...], int]] = (), 0
 
 
 def captured_arguments(abi: Abi, name: str) -> tuple[int, ...] | None:
     """Tell which C strings must be captured to print a call without its tracee's memory.
 
     The answer is the positions of its arguments, in order, at most MAX_STRINGS; None if printing it
-    takes other memory: structs, buffers, vectors, whatever the kernel writes. A string is printed
-    as from live memory if a decoder's ``string_limit`` is below ``records.STRING_LIMIT``.
+    takes other memory than these and ``captured_blocks``. A string is printed as from live memory
+    if a decoder's ``string_limit`` is below ``records.STRING_LIMIT``.
     """
     only_i386 = abi is Abi.I386 and name in capture_index.I386
     index = capture_index.I386 if only_i386 else capture_index.CAPTURES
@@ -27,3 +31,19 @@ def captured_arguments(abi: Abi, name: str) -> tuple[int, ...] | None:
     from accel.decoding import capture_rules  # noqa: PLC0415 - for calls that are not in the index
 
     return capture_rules.captured_arguments(abi, name)
+
+
+def captured_blocks(abi: Abi, name: str) -> tuple[tuple[int, ...], int]:
+    """Tell where a call writes what is printed when it has succeeded, and how many bytes of each.
+
+    Positions of arguments, with those of strings at most MAX_STRINGS; ((), 0) if there is none.
+    """
+    if captured_arguments(abi, name) is None:
+        return _NO_BLOCKS
+    only_i386 = abi is Abi.I386 and name in block_index.I386
+    index = block_index.I386 if only_i386 else block_index.BLOCKS
+    if name in index or name in capture_index.CAPTURES or name in capture_index.I386:
+        return index.get(name, _NO_BLOCKS)
+    from accel.decoding import capture_rules  # noqa: PLC0415 - as above
+
+    return capture_rules.captured_blocks(abi, name)

@@ -48,7 +48,9 @@ def _stat(context: Context, values: dict[str, int]) -> str:
         return f"{{st_mode={file_mode(values['mode'])}, {size}, ...}}"
     texts = [f"st_dev={device_text(values['dev'])}", f"st_ino={values['ino']}"]
     texts.append(f"st_mode={file_mode(values['mode'])}")
-    texts += [f"st_{name}={values[name]}" for name in ("nlink", "uid", "gid", "blksize", "blocks")]
+    # The oldest layout has neither of the last two; strace prints them all the same.
+    shown = ("nlink", "uid", "gid", "blksize", "blocks")
+    texts += [f"st_{name}={values.get(name, 0)}" for name in shown]
     texts.append(size)
     for name in ("atime", "mtime", "ctime"):
         seconds, part = values[name], values.get(f"{name}_nsec", 0)

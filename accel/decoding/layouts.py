@@ -15,10 +15,13 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from accel.abi import Abi
 from accel.decoding.context import Context, Printer, pointer
+from bpf.value import frozen
 
 __all__ = [
     "Layout",
+    "Written",
     "array_at",
     "counted_in",
     "counted_out",
@@ -28,7 +31,6 @@ __all__ = [
     "number",
     "read_at",
     "read_in",
-    "read_out",
 ]
 
 _ADDRESSES = 1 << 64
@@ -50,6 +52,10 @@ class Layout:
     def size(self, context: Context) -> int:
         """Count the bytes of one in the ABI of the call."""
         return (self._compat if context.i386 else self._wide).size
+
+    def size_in(self, abi: Abi) -> int:
+        """Count the bytes of one in an ABI."""
+        return (self._compat if abi is Abi.I386 else self._wide).size
 
     def unpack(self, context: Context, raw: bytes) -> tuple[Any, ...]:
         """Take the values out of the bytes of one."""
@@ -90,13 +96,15 @@ def read_in(what: Layout) -> Printer:
     return lambda context, address: read_at(context, address, what)
 
 
-def read_out(what: Layout) -> Printer:
-    """Make a printer of a pointer to what the kernel writes."""
+@frozen
+class Written:
+    """The printer of a pointer to what the kernel writes, if the call does not fail."""
 
-    def printer(context: Context, address: int) -> str | None:
-        return read_at(context, address, what) if context.leaving else None
+    what: Layout
 
-    return printer
+    def __call__(self, context: Context, address: int) -> str | None:
+        """Print it."""
+        return read_at(context, address, self.what) if context.leaving else None
 
 
 def array_at(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from accel.abi import Abi
 from accel.mechanisms.recorder import Recorder
-from accel.mechanisms.twin_loop import read_string
+from accel.mechanisms.ring import ALL_STRINGS
+from accel.mechanisms.twin_loop import read_captured
 from accel.records import ALONE, BY_PYTHON, CAPTURED, ENTERED, INJECTED, RETURNED, pack
 from accel.tracee import PendingCall
 
@@ -18,7 +20,10 @@ def _nothing() -> None:
 
 
 class CallRecords:
-    """Writes to a recorder's ring; ``captures`` are the arguments to capture, as bits."""
+    """Writes to a recorder's ring; ``captures`` are the arguments to capture, as bits.
+
+    Of these the strings alone: who looks at blocks has been told of the call by Python.
+    """
 
     def __init__(self, recorder: Recorder, captures: Mapping[tuple[Abi, int], int]) -> None:
         self._recorder = recorder
@@ -33,10 +38,10 @@ class CallRecords:
         ring = self._recorder.ring
         if not ring.drops and ring.is_full:
             self._recorder.drain()
-        mask = self._captures.get((call.abi, call.number), 0)
+        mask = self._captures.get((call.abi, call.number), 0) & ALL_STRINGS
         if mask and not ring.is_full:
             pending.strings, pending.flags = ring.capture(
-                mask, call.arguments, lambda address: read_string(call.tid, address)
+                mask, call.arguments, partial(read_captured, call.tid)
             )
             check()
         if decision.start and decision.exit and pending.flags & CAPTURED:

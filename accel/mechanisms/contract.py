@@ -184,3 +184,10 @@ class RecordObserver(Observer, Sink, Protocol):
 
     def takes_records_of(self, abi: Abi, name: str, /) -> bool:
         """Tell whether a record, with the strings that arguments point to, says enough."""
+
+    def blocks_of(self, abi: Abi, name: str, /) -> tuple[tuple[int, ...], int]:
+        """Tell which arguments point to where the call writes what is to be recorded, too.
+
+        And how many bytes of each, at most ``records.STRING_LIMIT``; with the strings they may be
+        ``records.MAX_STRINGS``. ((), 0): nothing.
+        """

@@ -17,7 +17,7 @@ from typing import Final
 from accel.mechanisms.record_observers import takes_records
 from accel.mechanisms.ring import RUNNING, Ring
 from accel.mechanisms.stop_tables import ENTERED_NS, FLAGS, IDENTITY, RECORD_WORDS
-from accel.records import CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Sink
+from accel.records import BLOCKS, CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Sink
 from accel.stops import Stop
 
 __all__ = ["Recorder"]
@@ -27,6 +27,7 @@ _DRAIN_SECONDS: Final = 0.05
 #: How much a sink that is an observer is given at a time, and how long it then makes way.
 _RECORDS_AT_A_TIME: Final = 16
 _GIVE_WAY_SECONDS: Final = 0.00005
+_ANY_BLOCK: Final = sum(BLOCKS)
 #: A record that only stands for a stop.
 _MARK: Final = MARK.to_bytes(8, "little").rjust(8 * (FLAGS + 1), b"\0").ljust(RECORD_SIZE, b"\0")
 
@@ -147,11 +148,10 @@ class Recorder:
         flags = words[FLAGS::RECORD_WORDS].tolist()
         begun = [index for index, flag in enumerate(flags) if flag & ENTERED]
         followed = [index for index in begun if _is_followed(words, index)]
-        if followed:
-            # Their ends have all that they have.
-            self._deliver(_without(piece, followed), strings)
-            return
         whole = Batch(piece, strings, self._known)
+        if followed:
+            self._deliver_followed(whole, words, flags, followed, strings)
+            return
         for index in begun:
             if flags[index] & CAPTURED:
                 self._known[_key(words, index)] = whole.strings_at(index)
@@ -162,6 +162,22 @@ class Recorder:
                 self._write(sink, batch)
         if self._known:
             self._forget(words, flags)
+
+    def _deliver_followed(
+        self,
+        whole: Batch,
+        words: memoryview,
+        flags: list[int],
+        followed: list[int],
+        strings: memoryview,
+    ) -> None:
+        """Leave out beginnings: ends have all that they have, or have blocks instead of strings."""
+        kept = [index for index in followed if flags[index + 1] & _ANY_BLOCK]
+        for index in kept:
+            self._known[_key(words, index)] = whole.strings_at(index)
+        self._deliver(_without(whole.raw, followed), strings)
+        for index in kept:
+            self._known.pop(_key(words, index), None)
 
     def _forget(self, words: memoryview, flags: list[int]) -> None:
         """Forget strings of calls that have ended, or whose end was lost: others have begun."""

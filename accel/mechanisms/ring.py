@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from accel._kernel.words import Words
-from accel.records import MAX_STRINGS, RECORD_SIZE, STRING_LIMIT, UNTERMINATED
+from accel.records import BLOCKS, MAX_STRINGS, RECORD_SIZE, STRING_LIMIT, UNTERMINATED
 
 __all__ = ["Ring"]
 
@@ -30,6 +30,13 @@ BEGINNINGS: Final = 2
 _RECORDS: Final = 1 << 16
 _STRING_BYTES: Final = 1 << 23
 _LAST_WORD: Final = RECORD_SIZE - 8
+
+#: What is captured of a call: bits of the arguments that are strings, and, from FIRST_BLOCK on, of
+#: those that point to where it writes; above them the size of such a block.
+ALL_STRINGS: Final = 0x3F
+ALL_BLOCKS: Final = 0x3F00
+FIRST_BLOCK: Final = 8
+BLOCK_SIZE: Final = 16
 
 
 class Ring:
@@ -93,26 +100,31 @@ class Ring:
         view[RING_HEAD] += 1
 
     def capture(
-        self, mask: int, arguments: tuple[int, ...], read_string: Callable[[int], tuple[bytes, int]]
+        self,
+        captured: int,
+        arguments: tuple[int, ...],
+        read: Callable[[int, int], tuple[bytes, int]],
     ) -> tuple[int, int]:
-        """Copy the strings that arguments point to; return the words STRINGS and FLAGS of a record.
+        """Copy what arguments point to; return the words STRINGS and FLAGS of a record.
 
-        ``read_string`` returns the string at an address without its NUL, and UNTERMINATED or 0.
+        ``read`` returns what is at an address: a block of a size, or a string without its NUL if
+        that is 0; and UNTERMINATED, or 0 after a NUL.
         """
         view = self._view
         size, start = view[STRINGS_SIZE], view[STRINGS_HEAD]
         left = size - (start & (size - 1))
         if left < MAX_STRINGS * STRING_LIMIT:
             start += left
-        head, flags, shift = start, mask, 16
-        for position in range(6):
-            if mask >> position & 1:
-                text, flag = read_string(arguments[position])
-                at = head & (size - 1)
-                self.strings.bytes[at : at + len(text)] = text
-                flags |= (len(text) | flag) << shift
-                shift += 16
-                head += len(text)
+        head, flags = start, (captured | captured >> FIRST_BLOCK) & ALL_STRINGS
+        positions = [position for position in range(6) if flags >> position & 1]
+        for shift, mark, position in zip((16, 32, 48), BLOCKS, positions, strict=False):
+            is_string = captured >> position & 1
+            text, flag = read(arguments[position], 0 if is_string else captured >> BLOCK_SIZE)
+            flags |= 0 if is_string else mark
+            at = head & (size - 1)
+            self.strings.bytes[at : at + len(text)] = text
+            flags |= (len(text) | flag) << shift
+            head += len(text)
         view[STRINGS_HEAD] = head
         return start, flags
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic_ns
 from typing import Final
 
@@ -17,6 +18,7 @@ from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
 from accel.abi import Abi
 from accel.decision import ERROR_RESULTS
 from accel.mechanisms import stop_tables as t
+from accel.mechanisms.ring import ALL_BLOCKS, ALL_STRINGS
 from accel.records import (
     ABIS,
     ALONE,
@@ -27,7 +29,7 @@ from accel.records import (
     UNTERMINATED,
 )
 
-__all__ = ["enter", "hit", "leave", "next_change", "read_string"]
+__all__ = ["enter", "hit", "leave", "next_change", "read_captured", "read_string"]
 
 _SECCOMP_STOP: Final = ptrace.PTRACE_EVENT_SECCOMP << WSTOPPED_EVENT_SHIFT | 0x057F
 _SYSCALL_STOP: Final = 0x857F  # WSTOPSIG is SIGTRAP | 0x80
@@ -207,11 +209,11 @@ def hit(tables: t.StopTables, tid: int) -> int:
     record[t.RESULT], record[t.FLAGS] = sample.result, 0
     record[t.INSTRUCTION_POINTER] = _signed(sample.instruction_pointer)
     record[t.STACK_POINTER] = _signed(sample.stack_pointer)
-    mask = tables.captures.view[call]
-    if answer[t.RECORDED] and mask:
+    captured = _captured(tables, call, sample.result)
+    if answer[t.RECORDED] and captured & (ALL_STRINGS | ALL_BLOCKS):
         assert tables.ring is not None
         if not tables.ring.is_full:
-            _capture(tables, tid, mask)
+            _capture(tables, tid, captured)
     flags = record[t.FLAGS] | RETURNED | ALONE
     has_function = answer[t.EXIT] not in (0, t.ASK)
     replaced = has_function and bool(_call(tables, answer[t.EXIT], tid, answer[t.EXIT_STATE]))
@@ -273,7 +275,8 @@ def enter(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
     tables.control.view[t.SECCOMP_STOPS] += 1
     record[t.TRACEE_STATE] = t.PENDING + verdict % t.JUDGED if is_pending else t.READY
     if answer[t.RECORDED]:
-        _begin(tables, tid, tables.captures.view[call], is_pending=is_pending)
+        captured = _captured(tables, call, value if action == t.SKIP else -1)
+        _begin(tables, tid, captured, is_pending=is_pending)
     if action in (t.SKIP, t.SKIP_INSPECT):
         record[t.RESULT], record[t.FLAGS] = value, record[t.FLAGS] | INJECTED
     if action == t.SKIP:
@@ -352,9 +355,7 @@ def leave(tables: t.StopTables, tid: int, info: ptrace.SyscallInfo, now: int) ->
     )
     tables.control.view[t.EXIT_STOPS] += 1
     if answer[t.RECORDED]:
-        assert tables.ring is not None
-        record[t.FLAGS] = flags
-        tables.ring.append(tables.record(tid))
+        _end(tables, tid, _captured(tables, call, record[t.RESULT]), flags)
     return t.ASKED + t.EXITS + answer[t.RULE] if asks else replaced
 
 
@@ -374,28 +375,47 @@ def _count(
         view[word] += value
 
 
-def _begin(tables: t.StopTables, tid: int, mask: int, *, is_pending: bool) -> None:
+def _captured(tables: t.StopTables, call: int, result: int) -> int:
+    """Tell what is captured of a call with a result: blocks are written by those that succeed."""
+    captured = tables.captures.view[call]
+    return captured & ALL_STRINGS if result in ERROR_RESULTS else captured
+
+
+def _begin(tables: t.StopTables, tid: int, captured: int, *, is_pending: bool) -> None:
     """Record the beginning of a call: its strings, and itself if somebody wants to see that."""
     ring = tables.ring
     assert ring is not None
     if ring.is_full:
         return
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
-    if mask:
-        _capture(tables, tid, mask)
-    if is_pending and (mask or ring.beginnings):
+    has_captures = captured & (ALL_STRINGS | ALL_BLOCKS) != 0
+    if has_captures:
+        _capture(tables, tid, captured)
+    if is_pending and (has_captures or ring.beginnings):
         flags = record[t.FLAGS]
         record[t.FLAGS] = flags | ENTERED
         ring.append(tables.record(tid))
         record[t.FLAGS] = flags
 
 
-def _capture(tables: t.StopTables, tid: int, mask: int) -> None:
-    """Copy the strings that arguments point to into their ring, as they are now."""
+def _end(tables: t.StopTables, tid: int, captured: int, flags: int) -> None:
+    """Record the end of a call, with the blocks that it has written instead of its strings."""
+    ring = tables.ring
+    assert ring is not None
+    record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
+    if captured & ALL_BLOCKS and not ring.is_full:
+        _capture(tables, tid, captured & ~ALL_STRINGS)
+        flags = flags & (INJECTED | RETURNED) | record[t.FLAGS]
+    record[t.FLAGS] = flags
+    ring.append(tables.record(tid))
+
+
+def _capture(tables: t.StopTables, tid: int, captured: int) -> None:
+    """Copy what arguments point to into the ring of strings, as it is now."""
     assert tables.ring is not None
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
     arguments = tuple(record[t.ARGUMENTS + position] & _NO_SYSTEM_CALL for position in range(6))
-    found = tables.ring.capture(mask, arguments, lambda at: read_string(tid, at))
+    found = tables.ring.capture(captured, arguments, partial(read_captured, tid))
     record[t.STRINGS], record[t.FLAGS] = found[0], _signed(found[1])
 
 
@@ -407,6 +427,16 @@ def read_string(tid: int, address: int) -> tuple[bytes, int]:
         text = b""
     found, nul, _rest = text.partition(b"\0")
     return found, 0 if nul else UNTERMINATED
+
+
+def read_captured(tid: int, address: int, size: int) -> tuple[bytes, int]:
+    """Read a block of ``size`` bytes, as far as it is there; if that is 0, as ``read_string``."""
+    if not size:
+        return read_string(tid, address)
+    try:
+        return memory.read(tid, address, size), UNTERMINATED
+    except OSError:  # As above.
+        return b"", UNTERMINATED
 
 
 def _call(tables: t.StopTables, address: int, tid: int, state: int) -> int:

@@ -21,7 +21,7 @@ from typing import Any, Final
 from accel import roles
 from accel.decision import ERROR_RESULTS
 from accel.decoding import Decoder, errno_name
-from accel.decoding.captures import captured_arguments
+from accel.decoding.captures import captured_arguments, captured_blocks
 from accel.decoding.strings import quote
 from accel.records import INJECTED, RETURNED, Batch, Record
 from accel.writers.output import LineOutput
@@ -122,8 +122,9 @@ class PerfettoWriter:
 
     def _texts(self, record: Record, result: int | None) -> Iterator[tuple[str, str]]:
         """Print the arguments, by name: as strace does if no more than strings is pointed to."""
-        if captured_arguments(record.abi, record.name) is None:
-            signature = roles.signature(record.abi, record.name)
+        abi, call = record.abi, record.name
+        if captured_arguments(abi, call) is None or captured_blocks(abi, call)[0]:
+            signature = roles.signature(abi, call)
             for at, (argument, value) in enumerate(zip(signature, record.arguments, strict=False)):
                 raw = record.strings.get(at)
                 yield argument.name, hex(value) if raw is None else quote(raw.removesuffix(b"\0"))

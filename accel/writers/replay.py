@@ -7,7 +7,7 @@ from typing import Final
 
 from accel import roles
 from accel.abi import Abi
-from accel.decoding.captures import captured_arguments
+from accel.decoding.captures import captured_arguments, captured_blocks
 from accel.records import ALONE, BY_PYTHON, ENTERED, INJECTED, RETURNED, Batch, Record
 from accel.roles import Role
 from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
@@ -52,6 +52,10 @@ class Replay:
         """Tell whether a call can be decoded from its record."""
         return captured_arguments(abi, name) is not None
 
+    def blocks_of(self, abi: Abi, name: str, /) -> tuple[tuple[int, ...], int]:
+        """Tell where a call writes what is printed of it, and how many bytes of each."""
+        return captured_blocks(abi, name)
+
     def write(self, batch: Batch) -> None:
         """Tell of each call."""
         begun, tells_whole_call = self._begun, self._tells_whole_call
@@ -62,26 +66,24 @@ class Replay:
             is_whole = flags & _ANSWERED and not flags & _PARTIAL and record.tid not in begun
             if is_whole and tells_whole_call is not None and tells_whole_call(record):
                 continue
-            call, memory = record.call, record.memory
+            call, injected, after = record.call, flags & INJECTED != 0, record.memory_after
             if flags & ALONE:
-                injected = flags & INJECTED != 0
                 self._observer(
                     SyscallExitStop(
-                        call, record.result, memory, entered_ns, entered_ns, injected, alone=True
+                        call, record.result, after, entered_ns, entered_ns, injected, alone=True
                     )
                 )
                 continue
             told = begun.pop(record.tid, None) == entered_ns
             if not told:
-                self._observer(SyscallEntryStop(call, memory, entered_ns))
+                self._observer(SyscallEntryStop(call, record.memory, entered_ns))
             if flags & ENTERED:
                 begun[record.tid] = entered_ns
             elif flags & _ANSWERED or told or _never_returns(record):
                 result = record.result if flags & _ANSWERED else None
                 # What was answered at its entry has no other time.
                 left_ns = record.left_ns or entered_ns
-                injected = flags & INJECTED != 0
-                self._observer(SyscallExitStop(call, result, memory, entered_ns, left_ns, injected))
+                self._observer(SyscallExitStop(call, result, after, entered_ns, left_ns, injected))
 
     def close(self) -> None:
         """Do nothing: every call has been told of."""

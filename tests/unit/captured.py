@@ -1,4 +1,4 @@
-"""Random calls of which captured strings are enough to print them."""
+"""Random calls of which captured strings and blocks are enough to print them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 from accel.abi import Abi
 from accel.call import Call
-from accel.decoding.captures import captured_arguments
+from accel.decoding.captures import captured_arguments, captured_blocks
 from accel.records import ABIS, STRING_LIMIT
 
 CAPTURED = [
@@ -29,8 +29,11 @@ TEXTS = (
 
 def random_call(
     choose: random.Random, abi: Abi, name: str, captured: tuple[int, ...]
-) -> tuple[Call, dict[int, bytes]]:
-    """Make a call, and the strings that its captured arguments point to."""
+) -> tuple[Call, dict[int, bytes], dict[int, bytes]]:
+    """Make a call, the strings that its captured arguments point to, and the blocks that it writes.
+
+    By address.
+    """
     number = abi.numbers.get(name, 0x3E7)
     registers = [choose.choice((*REGISTERS, choose.getrandbits(64))) for _ in range(6)]
     strings = {}
@@ -38,5 +41,13 @@ def random_call(
         registers[position] = choose.choice((0, 0x10000 * (position + 1)))
         if registers[position]:
             strings[registers[position]] = choose.choice(TEXTS)
+    blocks = {}
+    positions, size = captured_blocks(abi, name)
+    for position in positions:
+        registers[position] = choose.choice((0, 0x10000 * (position + 1)))
+        if registers[position]:
+            there = choose.choice((size, size, size, size // 2, 0))
+            blocks[registers[position]] = choose.randbytes(there)
     first, second, third, fourth, fifth, sixth = (value % (1 << abi.bits) for value in registers)
-    return Call(7, 7, abi, number, (first, second, third, fourth, fifth, sixth)), strings
+    six = first, second, third, fourth, fifth, sixth
+    return Call(7, 7, abi, number, six), strings, blocks

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from accel.abi import Abi
-from accel.records import ABIS, ENTERED, INJECTED, LAYOUT, RETURNED, UNTERMINATED, Batch
+from accel.records import ABIS, BLOCKS, ENTERED, INJECTED, LAYOUT, RETURNED, UNTERMINATED, Batch
 from accel.stops import Stop
 
 
@@ -31,6 +31,8 @@ class Recorded:
     stack_pointer: int = 0x7FFD0000
     #: With their NUL, by the position of the argument.
     strings: Mapping[int, bytes] = field(default_factory=dict)
+    #: What the call wrote, likewise: a record that has any has no strings.
+    blocks: Mapping[int, bytes] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -43,13 +45,17 @@ class Recorded:
         return (*self.arguments, 0, 0, 0, 0, 0, 0)[:6]
 
     def packed(self, at: int) -> tuple[bytes, bytes]:
-        """Return the record and the bytes that its strings occupy from ``at`` on."""
+        """Return the record and the bytes that what it captured occupies from ``at`` on."""
         captured, sizes, bits = b"", [], 0
         for position, text in sorted(self.strings.items()):
             raw = text.removesuffix(b"\0")
             captured += raw
             sizes.append(len(raw) | (UNTERMINATED if raw == text else 0))
             bits |= 1 << position
+        for mark, (position, block) in zip(BLOCKS, sorted(self.blocks.items()), strict=False):
+            captured += block
+            sizes.append(len(block) | UNTERMINATED)
+            bits |= 1 << position | mark
         record = LAYOUT.pack(
             self.entered_ns, self.left_ns, self.tid, self.pid, self.number, ABIS.index(self.abi),
             0, self.rule, *self.six, self.result, at, self.flags | bits,
@@ -97,6 +103,10 @@ class Observing(Kept):
     def takes_records_of(self, _abi: object, _name: str, /) -> bool:
         """Take those of every call."""
         return True
+
+    def blocks_of(self, _abi: object, _name: str, /) -> tuple[tuple[int, ...], int]:
+        """Want no block."""
+        return (), 0
 
 
 WORDS = st.integers(0, (1 << 64) - 1)

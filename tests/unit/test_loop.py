@@ -32,7 +32,7 @@ from accel.mechanisms import ring as ring_module
 from accel.mechanisms.loop_choice import LoopChoice
 from accel.mechanisms.ring import Ring
 from accel.mechanisms.stop_tables import StopTables
-from accel.records import ALONE, ENTERED, INJECTED, RETURNED, Batch, Record
+from accel.records import ALONE, BLOCKS, ENTERED, INJECTED, RETURNED, Batch, Record
 from accel.results import CallCounter
 from bpf.value import replace
 from tests.support import require
@@ -62,8 +62,14 @@ STRINGS = [
 ADDRESSES = [*(ctypes.addressof(string) for string in STRINGS), 0, 16, (1 << 64) - 1]
 #: The rules of handlers that decide alone: what a call gets, which result.
 ASKING, ASKING_AT_EXIT = 0xAC0A, 0xAC0B
-#: Calls of which the second argument, or the first and third, are captured.
-CAPTURES = {(Abi.X86_64, 110): 0b10, (Abi.X86_64, 0): 0b101, (Abi.I386, 110): 0b1}
+#: Calls of which strings are captured (the second argument; the first and third), and blocks: of 24
+#: bytes, of a page.
+CAPTURES = {
+    (Abi.X86_64, 110): 0b10,
+    (Abi.X86_64, 0): 0b101,
+    (Abi.X86_64, 1): 0b1 | 0b110 << 8 | 24 << 16,
+    (Abi.I386, 110): 0b1 | 0b11000 << 8 | 4096 << 16,
+}
 
 #: What stops for 0xAC04 may fall under that rule, or one of those behind it.
 _OPEN = (Abi.X86_64, Abi.X86_64.numbers["openat"]), (Abi.I386, Abi.I386.numbers["openat"])
@@ -256,6 +262,31 @@ def test_compiled_loop_and_twin_agree_on_every_sequence_of_exit_events(
     assert ring is None or drained(ours) == drained(theirs)
 
 
+@pytest.mark.parametrize("result", [0, -4095])
+def test_a_call_that_succeeds_is_recorded_with_the_blocks_that_it_wrote(result: int) -> None:
+    """At its end, and its string at its beginning; one that fails has that at its end, too."""
+    tables = tables_for_all(strings=1 << 16, beginnings=True)
+    tid = os.getpid()
+    buffer = ctypes.create_string_buffer(24)
+    name, block = ADDRESSES[0], ctypes.addressof(buffer)
+    six = (name, block, 16, 0, 0, 0)
+    entry = SyscallInfo(3, Abi.X86_64.audit_arch, 0x401000, 1, six, 0xAC03)
+    assert twin_loop.enter(tables, tid, entry, now=1000) == stop_tables.INSPECT
+    buffer.raw = bytes(range(24))
+    exit_ = SyscallInfo(2, Abi.X86_64.audit_arch, 0x401000, result=result)
+    assert not twin_loop.leave(tables, tid, exit_, now=1250)
+    begun, ended = drained(tables)
+    assert begun.flags == 0b1 | ENTERED
+    assert (begun.strings, begun.blocks) == ({0: b"/etc/passwd\0"}, {})
+    if result:
+        assert ended.flags == 0b1 | RETURNED
+        assert (ended.strings, ended.blocks) == (begun.strings, {})
+    else:
+        # Of the second there is nothing to read.
+        assert ended.flags == 0b110 | RETURNED | BLOCKS[0] | BLOCKS[1]
+        assert (ended.strings, ended.blocks) == ({}, {1: bytes(range(24)), 2: b""})
+
+
 def test_an_exit_event_is_recorded_with_what_the_call_left() -> None:
     """By hand: registers of both ABIs, the result, strings, counts."""
     tables = StopTables(EXIT_ANSWERS, Ring(strings=1 << 16), CAPTURES, EXIT_RULES)
@@ -311,6 +342,7 @@ def test_the_layout_is_written_down_twice_and_equal() -> None:
     assert loop._ANSWER_TABLE == stop_tables.TABLES + 1
     assert loop._MEMORY == stop_tables.TABLES + 7
     assert loop._IS_ALONE == ALONE
+    assert BLOCKS[0] == loop._IS_BLOCK
     ring = (loop._DATA_HEAD, loop._DATA_TAIL, loop._DATA_OFFSET)
     assert [8 * word for word in ring] == [perf._DATA_HEAD, perf._DATA_TAIL, perf._DATA_OFFSET]
     assert loop._SAMPLE_SIZE == perf._RECORD_SIZE

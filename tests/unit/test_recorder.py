@@ -11,6 +11,9 @@ from accel.stops import GroupStop, Stop
 from tests.unit.recorded import Kept, Observing, Recorded, begun
 
 OPEN = Recorded("open", (0x1000,), 3, strings={0: b"/etc/passwd\0"})
+#: What it reads is in the record of its beginning, what it writes in that of its end.
+STAT = Recorded("stat", (0x1000, 0x2000), tid=9, strings={0: b"/etc\0"})
+STAT_END = replace(STAT, strings={}, blocks={1: b"a file"})
 OTHER = Recorded("open", (0x1000,), 4, tid=8, strings={0: b"/etc/group\0"})
 
 
@@ -20,13 +23,14 @@ def told_of(*events: Recorded | Stop) -> tuple[list[tuple[int, str]], list[tuple
     sinks = Observing(), Kept()
     recorder = Recorder(ring, sinks)
     texts = bytearray()
-    places: dict[tuple[int, int], int] = {}
+    places: dict[tuple[int, int, bool], int] = {}
     for event in events:
         if not isinstance(event, Recorded):
             recorder.tell_later(event)
             continue
-        # What was captured at the beginning is in the record of the end, too.
-        at = places.setdefault((event.tid, event.entered_ns), len(texts))
+        # What was captured at the beginning is in the record of the end, too, unless it has blocks.
+        place = event.tid, event.entered_ns, bool(event.blocks)
+        at = places.setdefault(place, len(texts))
         record, captured = event.packed(at)
         if at == len(texts):
             texts += captured
@@ -41,6 +45,8 @@ def _short(told: Record | Stop) -> tuple[int, str]:
     if not isinstance(told, Record):
         return told.tid, "stop"
     text = told.strings[0].decode().rstrip("\0")
+    for block in told.blocks.values():
+        text += f", {block.decode()}"
     return told.tid, f"{text} begins" if told.flags & ENTERED else f"{text} = {told.result}"
 
 
@@ -67,6 +73,33 @@ def test_a_call_is_told_in_halves_around_a_stop() -> None:
     seen, ended = told_of(begun(OPEN), GroupStop(7, 7, 19), OPEN)
     assert seen == [(7, "/etc/passwd begins"), (7, "stop"), (7, "/etc/passwd = 3")]
     assert ended == [(7, "/etc/passwd = 3")]
+
+
+def test_what_a_call_wrote_is_told_with_the_strings_of_its_beginning() -> None:
+    """Whether its end follows or not."""
+    at_once = told_of(begun(STAT), STAT_END, begun(OTHER), OTHER)
+    assert at_once == ([(9, "/etc, a file = 0"), (8, "/etc/group = 4")],) * 2
+    seen, ended = told_of(begun(STAT), begun(OTHER), STAT_END, OTHER)
+    assert seen == [
+        (9, "/etc begins"),
+        (8, "/etc/group begins"),
+        (9, "/etc, a file = 0"),
+        (8, "/etc/group = 4"),
+    ]
+    assert ended == [(9, "/etc, a file = 0"), (8, "/etc/group = 4")]
+
+
+def test_strings_of_beginnings_are_forgotten() -> None:
+    """A tracer that runs for days would else keep those of every call."""
+    recorder = Recorder(Ring(records=16, strings=1 << 16), [Observing()])
+    for events in ([begun(STAT), STAT_END], [begun(STAT)], [STAT_END], [begun(OPEN), OPEN]):
+        for event in events:
+            record, captured = event.packed(0)
+            recorder.ring.strings.bytes[: len(captured)] = captured
+            recorder.ring.append(record)
+        recorder.drain()
+    assert not recorder._known
+    assert not recorder._under_way
 
 
 def test_a_thread_whose_end_was_lost_begins_again() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accel.abi import Abi
+from accel.errors import SetupError
 from accel.mask import SyscallMask
 from accel.records import ABIS, Batch
 from accel.roles import string_arguments
@@ -43,8 +44,8 @@ def test_who_takes_records_gets_those_calls_whose_records_say_enough():
     recorded, told = book("all", Replay(observer)).plan.rules
     assert recorded.recorded
     assert not told.recorded
-    assert {"openat", "getppid", "mmap"} <= recorded.mask.names
-    assert {"read", "execve", "stat"} <= told.mask.names
+    assert {"openat", "getppid", "mmap", "stat"} <= recorded.mask.names
+    assert {"read", "execve", "connect"} <= told.mask.names
     assert told.mask.holds_unnamed
     assert not recorded.mask & told.mask
     assert recorded.mask | told.mask == SyscallMask.all()
@@ -57,11 +58,34 @@ def test_an_observer_of_stops_among_them_hears_of_all_calls_in_their_stops():
     assert captured(made) == set()
 
 
-def test_for_an_observer_only_strings_of_recorded_calls_are_captured():
-    """Of openat(2), which is told from its record; not of stat(2), which is told in its stop."""
-    made = book("openat,stat,getppid", Replay(observer))
-    assert captured(made) == {"openat"}
-    assert made.captures(made.plan)[Abi.X86_64, Abi.X86_64.numbers["openat"]] == 0b10
+def test_for_an_observer_memory_of_recorded_calls_is_captured():
+    """Of openat(2) and stat(2), not of execve(2), which is told in its stop."""
+    made = book("openat,stat,getppid,execve", Replay(observer))
+    assert captured(made) == {"openat", "stat"}
+    captures = made.captures(made.plan)
+    assert captures[Abi.X86_64, Abi.X86_64.numbers["openat"]] == 0b10
+    # The path, and 144 bytes at the second argument.
+    assert captures[Abi.X86_64, Abi.X86_64.numbers["stat"]] == 0b1 | 0b10 << 8 | 144 << 16
+    assert captures[Abi.I386, Abi.I386.numbers["stat"]] == 0b1 | 0b10 << 8 | 64 << 16
+
+
+def test_an_observer_that_wants_more_than_a_record_holds_is_refused():
+    """Before anything runs: of linkat(2) there are two strings already."""
+
+    class Greedy(Replay):
+        def blocks_of(self, _abi, _name, /):
+            return (0, 2), 8
+
+    made = book("linkat", Greedy(observer))
+    with pytest.raises(SetupError, match="linkat: 2 strings and 2 blocks of 8 bytes"):
+        made.captures(made.plan)
+
+
+def test_for_a_sink_no_blocks_are_captured():
+    """Nobody prints its records as they are."""
+    made = book("stat")
+    made.record(Sink(), exits=True, strings=True, when_full="wait")
+    assert made.captures(made.plan)[Abi.X86_64, Abi.X86_64.numbers["stat"]] == 0b1
 
 
 @pytest.mark.parametrize("strings", [True, False])

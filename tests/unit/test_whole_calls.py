@@ -10,7 +10,7 @@ import pytest
 from accel.abi import Abi
 from accel.call import Call, Memory
 from accel.decoding import Decoder, Entered
-from accel.decoding.captures import captured_arguments
+from accel.decoding.captures import captured_arguments, captured_blocks
 from accel.decoding.whole import WholeCall, WholeCalls
 from accel.records import RETURNED, Record
 from tests.unit.captured import CAPTURED, RESULTS, random_call
@@ -30,19 +30,21 @@ class Counting(Decoder):
         return super().enter(call, memory)
 
 
-def record_of(call: Call, strings: dict[int, bytes], result: int) -> Record:
-    """Record a call; ``strings`` are by position."""
+def record_of(
+    call: Call, strings: dict[int, bytes], blocks: dict[int, bytes], result: int
+) -> Record:
+    """Record a call; ``strings`` and ``blocks`` are by position."""
     return Record(
         1_000, 2_000, 7, 7, call.number, call.abi, 0, call.arguments, result, RETURNED, 1, 2,
-        strings,
+        strings, blocks,
     )  # fmt: skip
 
 
 def line_of(record: Record) -> WholeCall:
     """Decode a record as if there had been no other."""
-    decoder, memory = Decoder(), record.memory
-    entered = decoder.enter(record.call, memory)
-    left = decoder.leave(entered, record.result, memory)
+    decoder = Decoder()
+    entered = decoder.enter(record.call, record.memory)
+    left = decoder.leave(entered, record.result, record.memory_after)
     return WholeCall(entered.name, entered.text, left.text, left.result)
 
 
@@ -56,25 +58,26 @@ def decoded(decoder: Counting, *records: Recorded) -> int:
 
 @pytest.mark.parametrize(("abi", "name"), CAPTURED, ids=str)
 def test_lines_are_those_of_calls_decoded_alone(abi: Abi, name: str) -> None:
-    """Whatever came before them: the same strings elsewhere, others there, and stray registers."""
+    """Whatever came before them: the same memory elsewhere, other there, and stray registers."""
     captured = captured_arguments(abi, name)
     assert captured is not None
+    written = captured_blocks(abi, name)[0]
     choose = random.Random(f"{abi} {name}")
     calls = WholeCalls(Decoder())
     for _ in range(20):
-        call, memory = random_call(choose, abi, name, captured)
+        call, before, after = random_call(choose, abi, name, captured)
         result = choose.choice([result for result in RESULTS if result is not None])
         for moved in (0, 0x5000, 0):
-            arguments, strings = [*call.arguments], {}
-            for position in captured:
-                if arguments[position]:
-                    strings[position] = memory[arguments[position]]
-                    arguments[position] += moved
+            arguments = [*call.arguments]
+            strings = {at: before[arguments[at]] for at in captured if arguments[at]}
+            blocks = {at: after[arguments[at]] for at in written if arguments[at]}
+            for position in strings | blocks:
+                arguments[position] += moved
             for _ in range(2):
                 first, second, third, fourth, fifth, sixth = arguments
                 six = first, second, third, fourth, fifth, sixth
                 changed = Call(7, 7, abi, call.number, six)
-                record = record_of(changed, strings, result)
+                record = record_of(changed, strings, {} if result < 0 else blocks, result)
                 assert calls.decode(record) == line_of(record)
                 # Nobody set it, or the call has all six, or its name is all that is printed.
                 arguments[5] = choose.getrandbits(abi.bits)
@@ -108,8 +111,8 @@ def test_another_call_is_decoded_anew(other: dict[str, object]) -> None:
 
 
 def test_calls_that_take_other_memory_are_decoded_each_time() -> None:
-    """Of a struct only the address is known, which may be that of something else."""
-    call = Recorded("stat", (0x1000, 0x2000), strings={0: PATHS[0]})
+    """Of a buffer only the address is known, which may be that of something else."""
+    call = Recorded("readlink", (0x1000, 0x2000, 100), result=7, strings={0: PATHS[0]})
     assert decoded(Counting(), call, call, call) == 3
 
 
