@@ -98,8 +98,10 @@ _IP, _SP, _TRACEE_STATE, _RECORD_WORDS = 13, 14, 15, 16
 _IS_ENTERED, _IS_INJECTED, _IS_RETURNED, _IS_ALONE = 1 << 6, 1 << 7, 1 << 8, 1 << 11
 _ALL_STATES: Final = _IS_INJECTED | _IS_RETURNED
 _MAX_STRINGS: Final = 3
-# What is captured of a call: strings, and blocks that it writes, by bit, and the size of a block.
-_ALL_STRINGS, _ALL_BLOCKS, _FIRST_BLOCK, _BLOCK_SIZE = 0x3F, 0x3F00, 8, 16
+# What is captured of a call: strings, blocks that it writes, their size, blocks that it reads.
+_FIRST_WRITTEN, _BLOCK_SIZE, _FIRST_READ = 8, 16, 32
+_ALL_STRINGS, _ALL_WRITTEN, _ALL_READ = 0x3F, 0x3F << 8, 0x3F << 32
+_ALL_CAPTURED: Final = _ALL_STRINGS | _ALL_WRITTEN | _ALL_READ
 #: The flag of the first of those captured, if it is a block.
 _IS_BLOCK: Final = 1 << 13
 
@@ -192,7 +194,8 @@ def _capture(control: int, record: int, tid: int, captured: int) -> None:
     if left < _MAX_STRINGS * _STRING_LIMIT:
         head += left
     _set(record, _STRINGS, head)
-    flags = (captured | captured >> _FIRST_BLOCK) & _ALL_STRINGS
+    flags = (captured | captured >> _FIRST_WRITTEN | captured >> _FIRST_READ) & _ALL_STRINGS
+    block_size = captured >> _BLOCK_SIZE & 0xFFFF
     shift = 16
     mark = _IS_BLOCK
     for position in range(6):
@@ -202,7 +205,7 @@ def _capture(control: int, record: int, tid: int, captured: int) -> None:
             if (captured >> position) & 1:
                 length = read_string(control, tid, address, target)
             else:
-                length = read_block(control, tid, address, target, captured >> _BLOCK_SIZE)
+                length = read_block(control, tid, address, target, block_size)
                 flags |= mark
             flags |= length << shift
             shift += 16
@@ -216,7 +219,7 @@ def _capture(control: int, record: int, tid: int, captured: int) -> None:
 def _captured(control: int, call: int, result: int) -> int:
     """Tell what is captured of a call with a result: blocks are written by those that succeed."""
     captured = _get(_get(control, _CAPTURE_TABLE), call)
-    return captured & _ALL_STRINGS if -4095 <= result < 0 else captured
+    return captured & ~_ALL_WRITTEN if -4095 <= result < 0 else captured
 
 
 @njit
@@ -224,7 +227,7 @@ def _begin(control: int, record: int, tid: int, captured: int, is_pending: bool)
     """Record the beginning of a call: its strings, and itself if somebody wants to see that."""
     if _is_full(control):
         return
-    has_captures = captured & (_ALL_STRINGS | _ALL_BLOCKS) != 0
+    has_captures = captured & _ALL_CAPTURED != 0
     if has_captures:
         _capture(control, record, tid, captured)
     begun = has_captures or _get(control, _RECORDING) == _BEGINNINGS
@@ -237,9 +240,9 @@ def _begin(control: int, record: int, tid: int, captured: int, is_pending: bool)
 
 @njit
 def _end(control: int, record: int, tid: int, captured: int, flags: int) -> None:
-    """Record the end of a call, with the blocks that it has written instead of its strings."""
-    if captured & _ALL_BLOCKS != 0 and not _is_full(control):
-        _capture(control, record, tid, captured & ~_ALL_STRINGS)
+    """Record the end of a call, with the blocks that it has written instead of what it read."""
+    if captured & _ALL_WRITTEN != 0 and not _is_full(control):
+        _capture(control, record, tid, captured & ~(_ALL_STRINGS | _ALL_READ))
         flags = flags & _ALL_STATES | _get(record, _FLAGS)
     _set(record, _FLAGS, flags)
     append(control, record)
@@ -489,7 +492,7 @@ def hit(control: int, tid: int) -> int:
     _publish(ring, _DATA_TAIL, _get(ring, _DATA_HEAD))
     is_recorded = _get(answer, _RECORDED) != 0
     captured = _captured(control, call, result)
-    if is_recorded and captured & (_ALL_STRINGS | _ALL_BLOCKS) != 0 and not _is_full(control):
+    if is_recorded and captured & _ALL_CAPTURED != 0 and not _is_full(control):
         _capture(control, record, tid, captured)
     flags = _get(record, _FLAGS) | _IS_RETURNED | _IS_ALONE
     replaced = 0

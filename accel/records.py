@@ -27,7 +27,7 @@ The struct and the numpy dtype describe the same bytes. numpy is imported when a
 import struct
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call
@@ -52,6 +52,8 @@ __all__ = [
     "STRING_LIMIT",
     "UNTERMINATED",
     "Batch",
+    "Blocks",
+    "Captured",
     "Record",
     "RecordedMemory",
     "Sink",
@@ -100,14 +102,25 @@ MARK: Final = 1 << 10
 #: is what the call left.
 ALONE: Final = 1 << 11
 
-#: Flags: which of the captured, in order, are no strings but blocks that the call has written. They
-#: are in the record of its end; its strings were in that of its beginning, if it had one.
+#: Flags: which of the captured, in order, are no strings but blocks. If there are blocks that the
+#: call has written, they are all that is in the record of its end.
 BLOCKS: Final = tuple(1 << bit for bit in (13, 14, 15))
 
 #: So many arguments of one call can be captured, each up to PATH_MAX.
 MAX_STRINGS: Final = 3
 STRING_LIMIT: Final = 4096
 UNTERMINATED: Final = 1 << 15
+
+
+class Blocks(NamedTuple):
+    """What is captured of a call besides strings: ``size`` bytes, or as many as are there."""
+
+    #: The positions of arguments that point to what the call reads, captured when it begins.
+    read: tuple[int, ...] = ()
+    #: And of those that point to what it writes, captured when it has succeeded.
+    written: tuple[int, ...] = ()
+    size: int = 0
+
 
 #: Which arguments bits 0 to 5 of the flags name.
 _CAPTURED: Final = tuple(
@@ -134,8 +147,9 @@ class Record(NamedTuple):
     stack_pointer: int
     #: What captured arguments pointed to, by position, with its NUL if one was found.
     strings: Mapping[int, bytes]
-    #: What the call has written where others point to: the beginning of it, by position.
+    #: The blocks that others pointed to before the call; and after it, where it has written some.
     blocks: Mapping[int, bytes] = _NONE
+    blocks_after: Mapping[int, bytes] = _NONE
 
     @property
     def name(self) -> str:
@@ -158,16 +172,17 @@ class Record(NamedTuple):
     @property
     def memory(self) -> "RecordedMemory":
         """What is known of the tracee's memory before the call."""
-        if not self.strings:
-            return _NO_MEMORY
-        return RecordedMemory({self.arguments[at]: text for at, text in self.strings.items()})
+        return self._memory(self.blocks)
 
     @property
     def memory_after(self) -> "RecordedMemory":
         """What is known of it after the call, which may have written where its strings were."""
-        if not self.blocks:
-            return self.memory
-        found = {**self.strings, **self.blocks}
+        return self._memory(self.blocks_after)
+
+    def _memory(self, blocks: Mapping[int, bytes]) -> "RecordedMemory":
+        found = {**self.strings, **blocks} if blocks else self.strings
+        if not found:
+            return _NO_MEMORY
         return RecordedMemory({self.arguments[at]: text for at, text in found.items()})
 
 
@@ -192,20 +207,22 @@ class RecordedMemory:
 
 
 _NO_MEMORY: Final = RecordedMemory(_NONE)
+#: Strings and blocks, by position.
+Captured: TypeAlias = tuple[Mapping[int, bytes], Mapping[int, bytes]]
 
 
 class Batch:
     """Recorded calls in the order in which they ended; valid only until the sink returns.
 
-    ``data`` holds whole records, ``strings`` is the ring that captured bytes lie in; ``known``
-    are those that have left it, by (tid, entered_ns).
+    ``data`` holds whole records, ``strings`` is the ring that captured bytes lie in; ``known`` is
+    what was captured when calls began, by (tid, entered_ns).
     """
 
     def __init__(
         self,
         data: memoryview,
         strings: memoryview,
-        known: Mapping[tuple[int, int], Mapping[int, bytes]],
+        known: Mapping[tuple[int, int], "Captured"],
     ) -> None:
         self._data = data
         self._strings = strings
@@ -230,13 +247,14 @@ class Batch:
             entered, left, tid, pid, number, abi, _, rule, first, second, third, fourth, fifth,
             sixth, result, at, flags, size, size2, size3, ip, sp, _,
         ) in LAYOUT.iter_unpack(self._data):  # fmt: skip
-            strings = blocks = _NONE
+            strings = before = after = _NONE
             if flags & CAPTURED:
-                strings, blocks = self._captured(tid, entered, at, flags, (size, size2, size3))
+                sizes = size, size2, size3
+                strings, before, after = self._captured(tid, entered, at, flags, sizes)
             yield Record(
                 entered, left, tid, pid, number, ABIS[abi], rule,
                 (first, second, third, fourth, fifth, sixth),
-                result, flags, ip, sp, strings, blocks,
+                result, flags, ip, sp, strings, before, after,
             )  # fmt: skip
 
     def parts(self, length: int) -> "Iterator[Batch]":
@@ -246,20 +264,24 @@ class Batch:
             yield Batch(self._data[start : start + size], self._strings, self._known)
 
     def strings_at(self, index: int) -> Mapping[int, bytes]:
-        """Tell what the arguments of one record pointed to, by position."""
+        """Tell which strings the arguments of one record pointed to, by position."""
+        return self.captured_at(index)[0]
+
+    def captured_at(self, index: int) -> "Captured":
+        """Tell what the arguments of one record pointed to before the call: strings, and blocks."""
         words = LAYOUT.unpack_from(self._data, index * RECORD_SIZE)
         flags, tid, entered = words[16], words[2], words[0]
         if not flags & CAPTURED:
-            return _NONE
-        return self._captured(tid, entered, words[15], flags, words[17:20])[0]
+            return _NONE, _NONE
+        return self._captured(tid, entered, words[15], flags, words[17:20])[:2]
 
     def _captured(
         self, tid: int, entered: int, at: int, flags: int, sizes: tuple[int, ...]
-    ) -> tuple[Mapping[int, bytes], Mapping[int, bytes]]:
-        """Find the strings and the blocks of a record."""
+    ) -> tuple[Mapping[int, bytes], Mapping[int, bytes], Mapping[int, bytes]]:
+        """Find the strings of a record, and the blocks before and after the call."""
         known = self._known.get((tid, entered)) if self._known else None
         if known is not None and not flags & _ANY_BLOCK:
-            return known, _NONE
+            return known[0], known[1], known[1]
         strings: dict[int, bytes] = {}
         blocks: dict[int, bytes] = {}
         for mark, position, word in zip(BLOCKS, _CAPTURED[flags & CAPTURED], sizes, strict=False):
@@ -269,7 +291,9 @@ class Batch:
             found = blocks if flags & mark else strings
             found[position] = text if word & UNTERMINATED else text + b"\0"
             at += size
-        return strings if known is None else known, blocks
+        if known is None:
+            return strings, blocks, blocks
+        return known[0], known[1], {**known[1], **blocks}
 
 
 class Sink(Protocol):

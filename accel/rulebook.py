@@ -314,21 +314,27 @@ class RuleBook:
 
 
 def _captured(abi: Abi, number: int, observers: Iterable[RecordObserver]) -> int:
-    from accel.mechanisms.ring import BLOCK_SIZE, FIRST_BLOCK  # noqa: PLC0415 - loaded by a run
+    from accel.mechanisms.ring import (  # noqa: PLC0415 - loaded by a run
+        BLOCK_SIZE,
+        FIRST_READ,
+        FIRST_WRITTEN,
+        bits,
+    )
 
     name = abi.call_name(number)
-    strings, blocks, size = string_arguments(abi, name), set[int](), 0
+    strings, read, written, size = string_arguments(abi, name), 0, 0, 0
     for observer in observers:
-        positions, wanted = observer.blocks_of(abi, name)
-        blocks.update(positions)
-        size = max(size, wanted)
-    if len(strings) + len(blocks) > MAX_STRINGS or size > STRING_LIMIT:
+        wanted = observer.blocks_of(abi, name)
+        read |= bits(wanted.read)
+        written |= bits(wanted.written)
+        size = max(size, wanted.size)
+    count = len(strings) + read.bit_count() + written.bit_count()
+    if count > MAX_STRINGS or size > STRING_LIMIT:
         raise SetupError(
-            f"{name}: {len(strings)} strings and {len(blocks)} blocks of {size} bytes to record",
-            hint=f"{MAX_STRINGS} in all have room, of {STRING_LIMIT} bytes each",
+            f"{name}: strings and blocks of {count} arguments to record, {size} bytes of each",
+            hint=f"there is room for {MAX_STRINGS}, of {STRING_LIMIT} bytes",
         )
-    captured = sum(1 << at for at in strings) | sum(1 << FIRST_BLOCK + at for at in blocks)
-    return captured | size << BLOCK_SIZE
+    return bits(strings) | written << FIRST_WRITTEN | size << BLOCK_SIZE | read << FIRST_READ
 
 
 def _enforced(rule: Rule, one: FilterRule) -> Rule:

@@ -162,6 +162,8 @@ class _Guarded:
     ) -> None:
         self._writer = writer
         self._tells_whole_call = getattr(writer, "tells_whole_call", None)
+        #: How many bytes of a buffer it shows.
+        self.string_limit = writer.string_limit
         self._output = output
         self._mask = mask
         self._said: set[str] = set()

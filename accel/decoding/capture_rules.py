@@ -1,9 +1,9 @@
 """How to tell from the code of its printers whether what is captured suffices to print a call.
 
-A loop that is not Python captures C strings when a call enters the kernel, blocks of one size that
-it has written when it leaves, and no other memory. So a call may be printed later if its printers
-look at nothing else. Those of strings and of blocks (``Written``) are known; whoever else reads
-memory names one of ``READING``, in its own code or in that of something it refers to: that is
+A loop that is not Python captures C strings and blocks that arguments point to: what the call reads
+when it enters the kernel, what it has written when it leaves. So a call may be printed later if its
+printers look at nothing else. Those of strings and of blocks (``Pointed``) are known; whoever else
+reads memory names one of ``READING``, in its own code or in that of something it refers to: that is
 looked for, and what is not understood counts as reading. Nobody lists a new printer anywhere, and a
 wrong guess costs the call its speed, never its line a word.
 """
@@ -18,9 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from accel.abi import Abi
-from accel.decoding.context import Begun
+from accel.decoding.context import Begun, Pointed
 from accel.decoding.families import Family
-from accel.decoding.layouts import Written
 from accel.decoding.multiplexed import PACKED
 from accel.decoding.plans import plan_of
 from accel.decoding.strings import path, string
@@ -48,30 +47,39 @@ def captured_arguments(abi: Abi, name: str) -> tuple[int, ...] | None:
         return None
     plan = plan_of(abi, name)
     others = [
-        printer.what.render if isinstance(printer, Written) else printer
+        printer.shows if isinstance(printer, Pointed) else printer
         for printer in (step.printer for step in plan.steps)
         if printer not in _STRINGS
     ]
     if _reads((*others, plan.remark)):
         return None
     positions = sorted(step.position for step in plan.steps if step.printer in _STRINGS)
-    written = captured_blocks(abi, name)[0]
-    # One that is printed after the call has returned is not captured by then.
-    is_late = bool(positions) and bool(written) and positions[-1] > written[0]
-    strings = string_arguments(abi, name) if written else positions
-    return None if is_late or len(strings) + len(written) > MAX_STRINGS else tuple(positions)
+    read, written, *_ = captured_blocks(abi, name)
+    # One that is printed after the call has returned is not what was captured before.
+    is_late = bool(written) and written[0] < max((*positions, *read), default=-1)
+    blocks = len(read) + len(written)
+    count = blocks + len(string_arguments(abi, name) if blocks else positions)
+    return None if is_late or count > MAX_STRINGS else tuple(positions)
 
 
 @functools.cache
-def captured_blocks(abi: Abi, name: str) -> tuple[tuple[int, ...], int]:
-    """Find what ``captures.captured_blocks`` tells, if ``captured_arguments`` does."""
-    steps = plan_of(abi, name).steps
-    written = {
-        step.position: step.printer.what.size_in(abi)
-        for step in steps
-        if isinstance(step.printer, Written)
-    }
-    return tuple(sorted(written)), max(written.values(), default=0)
+def captured_blocks(abi: Abi, name: str) -> tuple[tuple[int, ...], tuple[int, ...], int, bool]:
+    """Find what ``captures.captured_blocks`` tells, if ``captured_arguments`` does.
+
+    The positions of those that are read, and written; the most bytes that have to be captured of
+    each, and whether it is as many as are shown of a string, and one, if those are more.
+    """
+    found = [
+        (step.position, step.printer.written, step.printer.sizes[abi is Abi.I386])
+        for step in plan_of(abi, name).steps
+        if isinstance(step.printer, Pointed)
+    ]
+    read, written = (
+        tuple(sorted(position for position, is_written, _ in found if is_written == wanted))
+        for wanted in (False, True)
+    )
+    sizes = [size for *_, size in found]
+    return read, written, max(sizes, default=0), 0 in sizes
 
 
 def _reads(thing: object) -> bool:

@@ -1,20 +1,22 @@
-"""Which calls can be printed from captured strings, and blocks that they write, alone.
+"""Which calls can be printed from captured strings and blocks alone.
 
 That is told by the code of their printers (``capture_rules``), but to ask it of every call takes 45
-ms, at each start. So the answers are kept in ``capture_index``, and only a call that is newer than
-the index is judged when it is met.
+ms, at each start. So the answers are kept in ``capture_index`` and ``block_index``, and only a call
+that is newer than these is judged when it is met.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from accel.abi import Abi
 from accel.decoding import block_index, capture_index
+from accel.records import Blocks
 
 __all__ = ["captured_arguments", "captured_blocks"]
 
-_NO_BLOCKS: Final[tuple[tuple[int, ...], int]] = (), 0
+_Found: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], int, bool]
+_NO_BLOCKS: Final[_Found] = (), (), 0, False
 
 
 def captured_arguments(abi: Abi, name: str) -> tuple[int, ...] | None:
@@ -33,11 +35,16 @@ def captured_arguments(abi: Abi, name: str) -> tuple[int, ...] | None:
     return capture_rules.captured_arguments(abi, name)
 
 
-def captured_blocks(abi: Abi, name: str) -> tuple[tuple[int, ...], int]:
-    """Tell where a call writes what is printed when it has succeeded, and how many bytes of each.
+def captured_blocks(abi: Abi, name: str, string_limit: int) -> Blocks:
+    """Tell which blocks must be captured besides, for a decoder with that ``string_limit``.
 
-    Positions of arguments, with those of strings at most MAX_STRINGS; ((), 0) if there is none.
+    With strings they are at most MAX_STRINGS.
     """
+    read, written, size, is_limited = _blocks(abi, name)
+    return Blocks(read, written, max(size, string_limit + 1) if is_limited else size)
+
+
+def _blocks(abi: Abi, name: str) -> _Found:
     if captured_arguments(abi, name) is None:
         return _NO_BLOCKS
     only_i386 = abi is Abi.I386 and name in block_index.I386

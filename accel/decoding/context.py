@@ -18,7 +18,16 @@ from accel.abi import Abi
 from accel.call import Call, Memory
 from bpf.value import frozen
 
-__all__ = ["Begun", "Context", "DescriptorPath", "Options", "Printer", "hex_text", "pointer"]
+__all__ = [
+    "Begun",
+    "Context",
+    "DescriptorPath",
+    "Options",
+    "Pointed",
+    "Printer",
+    "hex_text",
+    "pointer",
+]
 
 DescriptorPath: TypeAlias = Callable[[int, int], str | None]
 
@@ -82,6 +91,27 @@ class Context:
 
 
 Printer: TypeAlias = Callable[[Context, int], str | None]
+
+
+@frozen
+class Pointed:
+    """A printer that looks at no memory but a block that its register points to.
+
+    Of such calls the block can be captured, and the line be printed later (``capture_rules``).
+    """
+
+    printer: Printer
+    #: The size of the block at most, in x86_64 and in i386; 0: as many bytes as are shown of a
+    #: string, and one.
+    sizes: tuple[int, int] = (0, 0)
+    #: Whether it is what the call writes if it succeeds; else what it reads, printed at the entry.
+    written: bool = False
+    #: What else prints it: that must look at no memory.
+    shows: Callable[..., str] | None = None
+
+    def __call__(self, context: Context, address: int) -> str | None:
+        """Print it."""
+        return self.printer(context, address)
 
 
 def hex_text(value: int) -> str:

@@ -78,6 +78,11 @@ class Decoder:
         self._options = Options(string_limit, descriptor_path, abbreviate)
 
     @property
+    def string_limit(self) -> int:
+        """How many bytes of a string are shown."""
+        return self._options.string_limit
+
+    @property
     def asks_about_threads(self) -> bool:
         """Whether lines depend on more than calls and memory: on what descriptors lead to (-y)."""
         return self._options.descriptor_path is not None

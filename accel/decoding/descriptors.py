@@ -8,7 +8,7 @@ from accel.decoding.choices import Table, chosen, named, once_left
 from accel.decoding.context import Context
 from accel.decoding.families import family
 from accel.decoding.flags import flag_set, open_mode
-from accel.decoding.layouts import Layout, Written, read_at, read_in
+from accel.decoding.layouts import Layout, read_at, read_in, read_out
 from accel.decoding.numbers import descriptor, process, signed, signed32
 from accel.decoding.signal_lines import signal_name
 from accel.decoding.signals import signal_text
@@ -60,10 +60,10 @@ _COMMANDS: Final[Table] = {
     _SETFD: (flag_set("descriptor_flags", 32),),
     _GETFL: (),
     _SETFL: (_open_flags,),
-    _GETLK: (Written(_lock(owner=True, layout=_LOCK)),),
+    _GETLK: (read_out(_lock(owner=True, layout=_LOCK)),),
     _SETLK: (read_in(_lock(owner=False, layout=_LOCK)),),
     _SETLKW: (read_in(_lock(owner=False, layout=_LOCK)),),
-    _OFD_GETLK: (Written(_lock(owner=True, layout=_LOCK64)),),
+    _OFD_GETLK: (read_out(_lock(owner=True, layout=_LOCK64)),),
     _OFD_SETLK: (read_in(_lock(owner=False, layout=_LOCK64)),),
     _OFD_SETLKW: (read_in(_lock(owner=False, layout=_LOCK64)),),
     _SETOWN: (process,),
@@ -82,7 +82,7 @@ _COMMANDS: Final[Table] = {
 }
 _COMMANDS64: Final[Table] = {
     **_COMMANDS,
-    _GETLK64: (Written(_lock(owner=True, layout=_LOCK64)),),
+    _GETLK64: (read_out(_lock(owner=True, layout=_LOCK64)),),
     _SETLK64: (read_in(_lock(owner=False, layout=_LOCK64)),),
     _SETLKW64: (read_in(_lock(owner=False, layout=_LOCK64)),),
 }

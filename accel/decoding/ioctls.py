@@ -10,7 +10,7 @@ from typing import Final
 from accel.decoding.choices import Table, indirect, nothing, once_left
 from accel.decoding.context import Context, Printer, hex_text, pointer
 from accel.decoding.families import family
-from accel.decoding.layouts import Layout, Written, number, read_in
+from accel.decoding.layouts import Layout, number, read_in, read_out
 from accel.decoding.numbers import descriptor
 from accel.decoding.sockaddr import sockaddr_text
 from accel.decoding.strings import bytes_at, quote
@@ -187,7 +187,7 @@ _REQUESTS: Final[Table] = {
     0x40086602: (_inode_flags,),  # FS_IOC_SETFLAGS
     0x80046601: (once_left(_inode_flags),),  # FS_IOC32_GETFLAGS
     0x40046602: (_inode_flags,),  # FS_IOC32_SETFLAGS
-    0x801C581F: (Written(_xattr_layout),),  # FS_IOC_FSGETXATTR
+    0x801C581F: (read_out(_xattr_layout),),  # FS_IOC_FSGETXATTR
     0x401C5820: (read_in(_xattr_layout),),  # FS_IOC_FSSETXATTR
     0x1260: (_size_out,),  # BLKGETSIZE
     0x1268: (_int_out,),  # BLKSSZGET

@@ -15,13 +15,10 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from accel.abi import Abi
-from accel.decoding.context import Context, Printer, pointer
-from bpf.value import frozen
+from accel.decoding.context import Context, Pointed, Printer, pointer
 
 __all__ = [
     "Layout",
-    "Written",
     "array_at",
     "counted_in",
     "counted_out",
@@ -31,6 +28,7 @@ __all__ = [
     "number",
     "read_at",
     "read_in",
+    "read_out",
 ]
 
 _ADDRESSES = 1 << 64
@@ -53,9 +51,10 @@ class Layout:
         """Count the bytes of one in the ABI of the call."""
         return (self._compat if context.i386 else self._wide).size
 
-    def size_in(self, abi: Abi) -> int:
-        """Count the bytes of one in an ABI."""
-        return (self._compat if abi is Abi.I386 else self._wide).size
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Count the bytes of one in x86_64 and in i386."""
+        return self._wide.size, self._compat.size
 
     def unpack(self, context: Context, raw: bytes) -> tuple[Any, ...]:
         """Take the values out of the bytes of one."""
@@ -93,18 +92,20 @@ def read_at(context: Context, address: int, what: Layout) -> str:
 
 def read_in(what: Layout) -> Printer:
     """Make a printer of a pointer to what the call reads."""
-    return lambda context, address: read_at(context, address, what)
+
+    def printer(context: Context, address: int) -> str:
+        return read_at(context, address, what)
+
+    return Pointed(printer, what.sizes, shows=what.render)
 
 
-@frozen
-class Written:
-    """The printer of a pointer to what the kernel writes, if the call does not fail."""
+def read_out(what: Layout) -> Printer:
+    """Make a printer of a pointer to what the kernel writes."""
 
-    what: Layout
+    def printer(context: Context, address: int) -> str | None:
+        return read_at(context, address, what) if context.leaving else None
 
-    def __call__(self, context: Context, address: int) -> str | None:
-        """Print it."""
-        return read_at(context, address, self.what) if context.leaving else None
+    return Pointed(printer, what.sizes, written=True, shows=what.render)
 
 
 def array_at(

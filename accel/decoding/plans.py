@@ -20,7 +20,7 @@ from accel.decoding import strings as s
 from accel.decoding.choices import indirect, nothing, plain_pointer
 from accel.decoding.context import Printer
 from accel.decoding.flags import enumeration, flag_set
-from accel.decoding.layouts import Layout, Written, counted_in, counted_out, number, read_in
+from accel.decoding.layouts import Layout, counted_in, counted_out, number, read_in, read_out
 from accel.decoding.results import ResultPrinter, result_printer
 from accel.decoding.subject import Remark
 from accel.decoding.subjects import argument_of, layout_of, remark_of, steps_of
@@ -198,8 +198,8 @@ _OF_LAYOUT: Final[dict[Role, Callable[[Layout], Printer]]] = {
     Role.SCALAR_OUT: indirect,
     Role.SCALAR_INOUT: indirect,
     Role.STRUCT_IN: read_in,
-    Role.STRUCT_OUT: Written,
-    Role.STRUCT_INOUT: Written,
+    Role.STRUCT_OUT: read_out,
+    Role.STRUCT_INOUT: read_out,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from accel.decoding.choices import AtEntry
-from accel.decoding.context import Context, Printer, pointer
+from accel.decoding.context import Context, Pointed, Printer, pointer
 from accel.decoding.families import family
 from accel.decoding.layouts import Layout, read_in
 from accel.decoding.numbers import signed32
@@ -64,7 +64,7 @@ def sigset_in(length: int | None) -> Printer:
         size = context.word if length is None else context.arguments[length]
         return sigset_at(context, address, size, context.word)
 
-    return printer
+    return Pointed(printer, (_SIGSET, _SIGSET))
 
 
 def sigset_out(length: int | None) -> Printer:
@@ -74,7 +74,7 @@ def sigset_out(length: int | None) -> Printer:
     def printer(context: Context, address: int) -> str | None:
         return inner(context, address) if context.leaving else None
 
-    return printer
+    return Pointed(printer, (_SIGSET, _SIGSET), written=True)
 
 
 def _pending(context: Context, address: int) -> str | None:

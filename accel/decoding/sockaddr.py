@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from accel.decoding.context import Context, Printer, hex_text, pointer
+from accel.decoding.context import Context, Pointed, Printer, hex_text, pointer
 from accel.decoding.families import family
 from accel.decoding.numbers import padded, signed32
 from accel.decoding.strings import quote
@@ -164,7 +164,7 @@ def sockaddr_in(length: int) -> Printer:
     def printer(context: Context, address: int) -> str:
         return sockaddr_at(context, address, signed32(context.arguments[length]))
 
-    return printer
+    return Pointed(printer, (_STORAGE, _STORAGE), shows=sockaddr_text)
 
 
 def read_length(context: Context, address: int) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from accel.decoding.context import Context, Printer, pointer
+from accel.decoding.context import Context, Pointed, Printer, pointer
 
 __all__ = [
     "buffer_in",
@@ -97,7 +97,7 @@ def path(context: Context, address: int) -> str:
     return path_at(context, address)
 
 
-def path_out(context: Context, address: int) -> str | None:
+def _path_out(context: Context, address: int) -> str | None:
     """Print a path that the kernel wrote, with its NUL: the result counts its bytes (getcwd)."""
     if not context.leaving:
         return None
@@ -105,6 +105,9 @@ def path_out(context: Context, address: int) -> str | None:
         return pointer(address)
     length = (context.result - 1) & 0xFFFFFFFF
     return path_at(context, address, min(length, PATH_MAX - 1))
+
+
+path_out: Final[Printer] = Pointed(_path_out, (PATH_MAX, PATH_MAX), written=True)
 
 
 def string_at(context: Context, address: int, limit: int | None = None) -> str:
@@ -155,10 +158,10 @@ def buffer_in(length: int) -> Printer:
     def printer(context: Context, address: int) -> str:
         return bytes_at(context, address, context.arguments[length])
 
-    return printer
+    return Pointed(printer)
 
 
-def buffer_out(context: Context, address: int) -> str | None:
+def _buffer_out(context: Context, address: int) -> str | None:
     """Print bytes that the kernel wrote; the result counts them."""
     if not context.leaving:
         return None
@@ -167,7 +170,10 @@ def buffer_out(context: Context, address: int) -> str | None:
     return bytes_at(context, address, context.result & 0xFFFFFFFFFFFFFFFF)
 
 
-def received(context: Context, address: int) -> str | None:
+buffer_out: Final[Printer] = Pointed(_buffer_out, written=True)
+
+
+def _received(context: Context, address: int) -> str | None:
     """Print a datagram: with MSG_TRUNC the result counts more than there was room for."""
     if not context.leaving:
         return None
@@ -175,6 +181,9 @@ def received(context: Context, address: int) -> str | None:
         return pointer(address)
     size = context.result & 0xFFFFFFFFFFFFFFFF
     return bytes_at(context, address, min(size, context.arguments[2]))
+
+
+received: Final[Printer] = Pointed(_received, written=True)
 
 
 def strings(context: Context, address: int) -> str:

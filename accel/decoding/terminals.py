@@ -8,7 +8,7 @@ from typing import Any, Final
 from accel.decoding.choices import Table, named, nothing, once_left
 from accel.decoding.context import Context, hex_text, pointer
 from accel.decoding.families import family
-from accel.decoding.layouts import Layout, Written, read_in
+from accel.decoding.layouts import Layout, read_in, read_out
 from accel.decoding.numbers import signed
 from accel.decoding.strings import bytes_at
 
@@ -95,7 +95,7 @@ def _character(context: Context, address: int) -> str:
 
 
 _int_out = once_left(_int)
-_get = Written(_termios_layout)
+_get = read_out(_termios_layout)
 _set = read_in(_termios_layout)
 _set_termio = read_in(_termio_layout)
 _set_termios2 = read_in(_termios2_layout)
@@ -107,7 +107,7 @@ TERMINAL: Final[Table] = {
     0x5402: (_set,),  # TCSETS
     0x5403: (_set,),  # TCSETSW
     0x5404: (_set,),  # TCSETSF
-    0x5405: (Written(_termio_layout),),  # TCGETA
+    0x5405: (read_out(_termio_layout),),  # TCGETA
     0x5406: (_set_termio,),  # TCSETA
     0x5407: (_set_termio,),  # TCSETAW
     0x5408: (_set_termio,),  # TCSETAF
@@ -121,7 +121,7 @@ TERMINAL: Final[Table] = {
     0x5410: (_int,),  # TIOCSPGRP
     0x5411: (_int_out,),  # TIOCOUTQ
     0x5412: (_character,),  # TIOCSTI
-    0x5413: (Written(_winsize_layout),),  # TIOCGWINSZ
+    0x5413: (read_out(_winsize_layout),),  # TIOCGWINSZ
     0x5414: (read_in(_winsize_layout),),  # TIOCSWINSZ
     0x5415: (once_left(_modem),),  # TIOCMGET
     0x5416: (_modem,),  # TIOCMBIS
@@ -142,7 +142,7 @@ TERMINAL: Final[Table] = {
     0x5437: (nothing,),  # TIOCVHANGUP
     0x5456: (_get,),  # TIOCGLCKTRMIOS
     0x5457: (_set,),  # TIOCSLCKTRMIOS
-    0x802C542A: (Written(_termios2_layout),),  # TCGETS2
+    0x802C542A: (read_out(_termios2_layout),),  # TCGETS2
     0x402C542B: (_set_termios2,),  # TCSETS2
     0x402C542C: (_set_termios2,),  # TCSETSW2
     0x402C542D: (_set_termios2,),  # TCSETSF2

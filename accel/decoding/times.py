@@ -8,7 +8,7 @@ from typing import Final
 from accel.decoding.choices import indirect
 from accel.decoding.context import Context, Printer, pointer
 from accel.decoding.families import family
-from accel.decoding.layouts import Layout, Written, layout
+from accel.decoding.layouts import Layout, layout, read_out
 from accel.decoding.numbers import signed32
 from accel.decoding.subject import Subject
 
@@ -191,9 +191,9 @@ SUBJECT: Final = Subject(
         "utimensat_time64.times": _pair(Layout("qQ", None, _utime_timespec)),
         "time.tloc": indirect(Layout("q", "i", _old_time)),
         "stime.t": indirect(Layout("q", "i", _old_time)),
-        "adjtimex.buf": Written(timex),
-        "clock_adjtime.buf": Written(timex),
-        "clock_adjtime64.buf": Written(timex64),
+        "adjtimex.buf": read_out(timex),
+        "clock_adjtime.buf": read_out(timex),
+        "clock_adjtime64.buf": read_out(timex64),
         "nanosleep.rem": _remaining(timespec_long, absolute=False),
         "clock_nanosleep.remain": _remaining(timespec_long, absolute=True),
         "clock_nanosleep_time64.remain": _remaining(timespec, absolute=True),

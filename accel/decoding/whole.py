@@ -2,7 +2,8 @@
 
 A compiler opens the same headers for every file. The line of a call that is printed from captured
 strings and blocks alone (``captures``) follows from its ABI, its number, its arguments, its result
-and what those held, wherever they lay; to look it up takes a tenth of the time that decoding takes.
+and what those held, wherever strings lay; to look it up takes a tenth of the time that decoding
+takes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from accel.abi import Abi
-from accel.decoding.captures import captured_arguments, captured_blocks
+from accel.decoding.captures import captured_arguments
 from accel.decoding.decoder import Decoder
 from accel.records import Record
 from accel.roles import signature
@@ -40,27 +41,25 @@ class WholeCalls:
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
-        #: {(abi, number): how many registers it has, and the size of its blocks}; None if its lines
-        #: cannot be kept.
-        self._shapes: dict[tuple[Abi, int], tuple[int, int] | None] = {}
+        #: {(abi, number): how many registers it has}; None if its lines cannot be kept.
+        self._registers: dict[tuple[Abi, int], int | None] = {}
         self._known: dict[tuple[object, ...], WholeCall] = {}
 
     def decode(self, record: Record) -> WholeCall:
         """Decode a call from its record, as ``Decoder`` does in two steps."""
         abi, number = record.abi, record.number
-        if (abi, number) not in self._shapes:
+        if (abi, number) not in self._registers:
             self._meet(abi, number)
-        shape = self._shapes[abi, number]
-        if shape is None:
+        count = self._registers[abi, number]
+        if count is None:
             return self._decode(record)
-        count, size = shape
         arguments: list[object] = [*record.arguments[:count]]
         for position, text in record.strings.items():
             # One that was cut may be printed as its address.
             arguments[position] = text if text[-1:] == b"\0" else (arguments[position], text)
-        for position, block in record.blocks.items():
-            # One that was not all there, too.
-            arguments[position] = block if len(block) == size else (arguments[position], block)
+        for position, block in record.blocks_after.items():
+            # Blocks, too, as the call may have said that they have a size that they cannot have.
+            arguments[position] = arguments[position], record.blocks.get(position), block
         key = abi, number, record.result, *arguments
         known = self._known
         whole = known.get(key)
@@ -73,14 +72,13 @@ class WholeCalls:
         return whole
 
     def _meet(self, abi: Abi, number: int) -> None:
-        if len(self._shapes) >= _KEPT:
-            self._shapes.clear()
-        name, shape = abi.call_name(number), None
+        if len(self._registers) >= _KEPT:
+            self._registers.clear()
+        name, count = abi.call_name(number), None
         if captured_arguments(abi, name) is not None:
             # What is no call prints all registers.
             count = len(signature(abi, name)) if number in abi.names else 6
-            shape = count, captured_blocks(abi, name)[1]
-        self._shapes[abi, number] = shape
+        self._registers[abi, number] = count
 
     def _decode(self, record: Record) -> WholeCall:
         entered = self._decoder.enter(record.call, record.memory)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from accel.abi import Abi
 from accel.call import Call
 from accel.decision import Answer, Decision
-from accel.records import Sink
+from accel.records import Blocks, Sink
 from accel.results import CallCounter
 from accel.stops import Stop, SyscallEntryStop, SyscallExitStop
 
@@ -185,9 +185,8 @@ class RecordObserver(Observer, Sink, Protocol):
     def takes_records_of(self, abi: Abi, name: str, /) -> bool:
         """Tell whether a record, with the strings that arguments point to, says enough."""
 
-    def blocks_of(self, abi: Abi, name: str, /) -> tuple[tuple[int, ...], int]:
-        """Tell which arguments point to where the call writes what is to be recorded, too.
+    def blocks_of(self, abi: Abi, name: str, /) -> Blocks:
+        """Tell what is to be recorded besides.
 
-        And how many bytes of each, at most ``records.STRING_LIMIT``; with the strings they may be
-        ``records.MAX_STRINGS``. ((), 0): nothing.
+        At most ``records.STRING_LIMIT`` bytes of each; with the strings ``records.MAX_STRINGS``.
         """

@@ -10,14 +10,14 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
 from accel.mechanisms.record_observers import takes_records
 from accel.mechanisms.ring import RUNNING, Ring
 from accel.mechanisms.stop_tables import ENTERED_NS, FLAGS, IDENTITY, RECORD_WORDS
-from accel.records import BLOCKS, CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Sink
+from accel.records import BLOCKS, CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Captured, Sink
 from accel.stops import Stop
 
 __all__ = ["Recorder"]
@@ -47,8 +47,8 @@ class Recorder:
         self._sinks = list(sinks)
         #: Whether calls that Python answers are to be recorded: observers have heard of these.
         self.wants_all = any(not takes_records(sink) for sink in self._sinks)
-        #: Strings of calls that have begun, until these have ended: by tid and time of entry.
-        self._known: dict[tuple[int, int], Mapping[int, bytes]] = {}
+        #: What was captured of calls that have begun, until they end: by tid and time of entry.
+        self._known: dict[tuple[int, int], Captured] = {}
         #: {tid: the time of entry of its call among those}.
         self._under_way: dict[int, int] = {}
         #: What stands behind the marks in the ring.
@@ -154,7 +154,7 @@ class Recorder:
             return
         for index in begun:
             if flags[index] & CAPTURED:
-                self._known[_key(words, index)] = whole.strings_at(index)
+                self._known[_key(words, index)] = whole.captured_at(index)
         ended = Batch(_without(piece, begun), strings, self._known) if begun else whole
         for sink in tuple(self._sinks):
             batch = whole if takes_records(sink) else ended
@@ -171,16 +171,16 @@ class Recorder:
         followed: list[int],
         strings: memoryview,
     ) -> None:
-        """Leave out beginnings: ends have all that they have, or have blocks instead of strings."""
+        """Leave out beginnings: ends have all that they have, unless calls have written blocks."""
         kept = [index for index in followed if flags[index + 1] & _ANY_BLOCK]
         for index in kept:
-            self._known[_key(words, index)] = whole.strings_at(index)
+            self._known[_key(words, index)] = whole.captured_at(index)
         self._deliver(_without(whole.raw, followed), strings)
         for index in kept:
             self._known.pop(_key(words, index), None)
 
     def _forget(self, words: memoryview, flags: list[int]) -> None:
-        """Forget strings of calls that have ended, or whose end was lost: others have begun."""
+        """Forget captures of calls that have ended, or whose end was lost: others have begun."""
         for index, flag in enumerate(flags):
             if flag & CAPTURED:
                 tid, entered_ns = _key(words, index)

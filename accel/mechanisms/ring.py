@@ -6,13 +6,13 @@ publishes its own after the bytes, and frees nothing. x86_64 keeps stores in ord
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from accel._kernel.words import Words
 from accel.records import BLOCKS, MAX_STRINGS, RECORD_SIZE, STRING_LIMIT, UNTERMINATED
 
-__all__ = ["Ring"]
+__all__ = ["Ring", "bits"]
 
 # Its control words; the others are the loop's, see stop_tables.
 RECORDING, DROPS, DROPPED, RING_HEAD, RING_TAIL, RING_SIZE = 12, 13, 14, 15, 16, 17
@@ -31,12 +31,20 @@ _RECORDS: Final = 1 << 16
 _STRING_BYTES: Final = 1 << 23
 _LAST_WORD: Final = RECORD_SIZE - 8
 
-#: What is captured of a call: bits of the arguments that are strings, and, from FIRST_BLOCK on, of
-#: those that point to where it writes; above them the size of such a block.
+#: What is captured of a call: a bit for each argument that is a string; for each that points to a
+#: block that it writes; the size of blocks; a bit for each that points to one that it reads.
 ALL_STRINGS: Final = 0x3F
-ALL_BLOCKS: Final = 0x3F00
-FIRST_BLOCK: Final = 8
+FIRST_WRITTEN: Final = 8
 BLOCK_SIZE: Final = 16
+FIRST_READ: Final = 32
+ALL_WRITTEN: Final = 0x3F << FIRST_WRITTEN
+ALL_READ: Final = 0x3F << FIRST_READ
+ALL_CAPTURED: Final = ALL_STRINGS | ALL_WRITTEN | ALL_READ
+
+
+def bits(positions: Iterable[int]) -> int:
+    """Make a bit of each position."""
+    return sum(1 << at for at in positions)
 
 
 class Ring:
@@ -115,11 +123,12 @@ class Ring:
         left = size - (start & (size - 1))
         if left < MAX_STRINGS * STRING_LIMIT:
             start += left
-        head, flags = start, (captured | captured >> FIRST_BLOCK) & ALL_STRINGS
+        head, block_size = start, captured >> BLOCK_SIZE & 0xFFFF
+        flags = (captured | captured >> FIRST_WRITTEN | captured >> FIRST_READ) & ALL_STRINGS
         positions = [position for position in range(6) if flags >> position & 1]
         for shift, mark, position in zip((16, 32, 48), BLOCKS, positions, strict=False):
             is_string = captured >> position & 1
-            text, flag = read(arguments[position], 0 if is_string else captured >> BLOCK_SIZE)
+            text, flag = read(arguments[position], 0 if is_string else block_size)
             flags |= 0 if is_string else mark
             at = head & (size - 1)
             self.strings.bytes[at : at + len(text)] = text

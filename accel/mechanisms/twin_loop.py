@@ -18,7 +18,7 @@ from accel._kernel.wait import WSTOPPED_EVENT_SHIFT, wait_any
 from accel.abi import Abi
 from accel.decision import ERROR_RESULTS
 from accel.mechanisms import stop_tables as t
-from accel.mechanisms.ring import ALL_BLOCKS, ALL_STRINGS
+from accel.mechanisms.ring import ALL_CAPTURED, ALL_READ, ALL_STRINGS, ALL_WRITTEN
 from accel.records import (
     ABIS,
     ALONE,
@@ -210,7 +210,7 @@ def hit(tables: t.StopTables, tid: int) -> int:
     record[t.INSTRUCTION_POINTER] = _signed(sample.instruction_pointer)
     record[t.STACK_POINTER] = _signed(sample.stack_pointer)
     captured = _captured(tables, call, sample.result)
-    if answer[t.RECORDED] and captured & (ALL_STRINGS | ALL_BLOCKS):
+    if answer[t.RECORDED] and captured & ALL_CAPTURED:
         assert tables.ring is not None
         if not tables.ring.is_full:
             _capture(tables, tid, captured)
@@ -378,7 +378,7 @@ def _count(
 def _captured(tables: t.StopTables, call: int, result: int) -> int:
     """Tell what is captured of a call with a result: blocks are written by those that succeed."""
     captured = tables.captures.view[call]
-    return captured & ALL_STRINGS if result in ERROR_RESULTS else captured
+    return captured & ~ALL_WRITTEN if result in ERROR_RESULTS else captured
 
 
 def _begin(tables: t.StopTables, tid: int, captured: int, *, is_pending: bool) -> None:
@@ -388,7 +388,7 @@ def _begin(tables: t.StopTables, tid: int, captured: int, *, is_pending: bool) -
     if ring.is_full:
         return
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
-    has_captures = captured & (ALL_STRINGS | ALL_BLOCKS) != 0
+    has_captures = captured & ALL_CAPTURED != 0
     if has_captures:
         _capture(tables, tid, captured)
     if is_pending and (has_captures or ring.beginnings):
@@ -399,12 +399,12 @@ def _begin(tables: t.StopTables, tid: int, captured: int, *, is_pending: bool) -
 
 
 def _end(tables: t.StopTables, tid: int, captured: int, flags: int) -> None:
-    """Record the end of a call, with the blocks that it has written instead of its strings."""
+    """Record the end of a call, with the blocks that it has written instead of what it read."""
     ring = tables.ring
     assert ring is not None
     record = tables.tracees.view[t.RECORD_WORDS * tid :][: t.RECORD_WORDS]
-    if captured & ALL_BLOCKS and not ring.is_full:
-        _capture(tables, tid, captured & ~ALL_STRINGS)
+    if captured & ALL_WRITTEN and not ring.is_full:
+        _capture(tables, tid, captured & ~(ALL_STRINGS | ALL_READ))
         flags = flags & (INJECTED | RETURNED) | record[t.FLAGS]
     record[t.FLAGS] = flags
     ring.append(tables.record(tid))

@@ -57,6 +57,11 @@ class JsonWriter:
         self._entered: dict[int, Entered] = {}
         self._epoch_ns = time.time_ns() - time.monotonic_ns()
 
+    @property
+    def string_limit(self) -> int:
+        """How many bytes of a buffer it shows."""
+        return self._decoder.string_limit
+
     def __call__(self, stop: Stop, /) -> None:
         """Write one line about a stop; calls are written when they have returned."""
         match stop:

@@ -123,7 +123,7 @@ class PerfettoWriter:
     def _texts(self, record: Record, result: int | None) -> Iterator[tuple[str, str]]:
         """Print the arguments, by name: as strace does if no more than strings is pointed to."""
         abi, call = record.abi, record.name
-        if captured_arguments(abi, call) is None or captured_blocks(abi, call)[0]:
+        if captured_arguments(abi, call) is None or captured_blocks(abi, call, 0).size:
             signature = roles.signature(abi, call)
             for at, (argument, value) in enumerate(zip(signature, record.arguments, strict=False)):
                 raw = record.strings.get(at)

@@ -7,8 +7,9 @@ from typing import Final
 
 from accel import roles
 from accel.abi import Abi
+from accel.decoding import Decoder
 from accel.decoding.captures import captured_arguments, captured_blocks
-from accel.records import ALONE, BY_PYTHON, ENTERED, INJECTED, RETURNED, Batch, Record
+from accel.records import ALONE, BY_PYTHON, ENTERED, INJECTED, RETURNED, Batch, Blocks, Record
 from accel.roles import Role
 from accel.stops import EventStop, Stop, SyscallEntryStop, SyscallExitStop
 
@@ -28,7 +29,8 @@ class Replay:
     the flag ENTERED tells the first alone: with those, what threads do at the same time is told in
     the order in which it happened. A call that was let run without an exit-stop is told to have
     begun, and no more. What Python answered is skipped: its observers have heard of it. An observer
-    that has ``tells_whole_call`` may write about a call that has returned without its two stops.
+    that has ``tells_whole_call`` may write about a call that has returned without its two stops. Of
+    buffers as much is recorded as a Decoder shows, or one with the observer's ``string_limit``.
 
     The observer may hear of other stops besides; whoever made it closes it.
     """
@@ -37,6 +39,8 @@ class Replay:
         self._observer = observer
         #: It writes about a whole call at once, where it can: (record) -> whether it has.
         self._tells_whole_call = getattr(observer, "tells_whole_call", None)
+        #: How much of a buffer it shows.
+        self._string_limit: int = getattr(observer, "string_limit", Decoder().string_limit)
         #: {tid: when the call began} of those of which only that was told.
         self._begun: dict[int, int] = {}
 
@@ -52,9 +56,9 @@ class Replay:
         """Tell whether a call can be decoded from its record."""
         return captured_arguments(abi, name) is not None
 
-    def blocks_of(self, abi: Abi, name: str, /) -> tuple[tuple[int, ...], int]:
-        """Tell where a call writes what is printed of it, and how many bytes of each."""
-        return captured_blocks(abi, name)
+    def blocks_of(self, abi: Abi, name: str, /) -> Blocks:
+        """Tell which blocks are decoded besides strings."""
+        return captured_blocks(abi, name, self._string_limit)
 
     def write(self, batch: Batch) -> None:
         """Tell of each call."""

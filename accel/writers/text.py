@@ -104,6 +104,11 @@ class TextWriter:
 
     # ------------------------------------------------------------------------- calls
 
+    @property
+    def string_limit(self) -> int:
+        """How many bytes of a buffer it shows."""
+        return self._decoder.string_limit
+
     def tells_whole_call(self, record: Record) -> bool:
         """Write about a call that has returned, if its record is enough; tell whether it is."""
         if not self._may_be_whole:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import TypeAlias
 
 from accel.abi import Abi
 from accel.call import Call
 from accel.decoding.captures import captured_arguments, captured_blocks
 from accel.records import ABIS, STRING_LIMIT
+
+Memory: TypeAlias = dict[int, bytes]
 
 CAPTURED = [
     (abi, name)
@@ -28,11 +31,11 @@ TEXTS = (
 
 
 def random_call(
-    choose: random.Random, abi: Abi, name: str, captured: tuple[int, ...]
-) -> tuple[Call, dict[int, bytes], dict[int, bytes]]:
-    """Make a call, the strings that its captured arguments point to, and the blocks that it writes.
+    choose: random.Random, abi: Abi, name: str, captured: tuple[int, ...], limit: int
+) -> tuple[Call, Memory, Memory]:
+    """Make a call, what its captured arguments point to, and what it writes.
 
-    By address.
+    By address; blocks for a decoder with that ``string_limit``.
     """
     number = abi.numbers.get(name, 0x3E7)
     registers = [choose.choice((*REGISTERS, choose.getrandbits(64))) for _ in range(6)]
@@ -41,13 +44,17 @@ def random_call(
         registers[position] = choose.choice((0, 0x10000 * (position + 1)))
         if registers[position]:
             strings[registers[position]] = choose.choice(TEXTS)
+    read, written, size = captured_blocks(abi, name, limit)
     blocks = {}
-    positions, size = captured_blocks(abi, name)
-    for position in positions:
+    for position in (*read, *written):
         registers[position] = choose.choice((0, 0x10000 * (position + 1)))
         if registers[position]:
             there = choose.choice((size, size, size, size // 2, 0))
-            blocks[registers[position]] = choose.randbytes(there)
+            # A NUL at its end would be that of a string.
+            blocks[position] = choose.randbytes(there).rstrip(b"\0").ljust(there, b"\1")
+    before, after = (
+        {registers[at]: blocks[at] for at in part if at in blocks} for part in (read, written)
+    )
     first, second, third, fourth, fifth, sixth = (value % (1 << abi.bits) for value in registers)
     six = first, second, third, fourth, fifth, sixth
-    return Call(7, 7, abi, number, six), strings, blocks
+    return Call(7, 7, abi, number, six), {**strings, **before}, after

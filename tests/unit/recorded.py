@@ -9,7 +9,17 @@ from typing import Any
 from hypothesis import strategies as st
 
 from accel.abi import Abi
-from accel.records import ABIS, BLOCKS, ENTERED, INJECTED, LAYOUT, RETURNED, UNTERMINATED, Batch
+from accel.records import (
+    ABIS,
+    BLOCKS,
+    ENTERED,
+    INJECTED,
+    LAYOUT,
+    RETURNED,
+    UNTERMINATED,
+    Batch,
+    Blocks,
+)
 from accel.stops import Stop
 
 
@@ -31,7 +41,7 @@ class Recorded:
     stack_pointer: int = 0x7FFD0000
     #: With their NUL, by the position of the argument.
     strings: Mapping[int, bytes] = field(default_factory=dict)
-    #: What the call wrote, likewise: a record that has any has no strings.
+    #: Likewise: a record of what the call wrote has no strings.
     blocks: Mapping[int, bytes] = field(default_factory=dict)
 
     @property
@@ -104,9 +114,9 @@ class Observing(Kept):
         """Take those of every call."""
         return True
 
-    def blocks_of(self, _abi: object, _name: str, /) -> tuple[tuple[int, ...], int]:
+    def blocks_of(self, _abi: object, _name: str, /) -> Blocks:
         """Want no block."""
-        return (), 0
+        return Blocks()
 
 
 WORDS = st.integers(0, (1 << 64) - 1)

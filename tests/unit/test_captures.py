@@ -12,7 +12,7 @@ from accel.call import Call, Memory
 from accel.decision import ERROR_RESULTS
 from accel.decoding import Decoder, block_index, capture_index, capture_rules
 from accel.decoding.captures import captured_arguments, captured_blocks
-from accel.records import MAX_STRINGS, STRING_LIMIT, RecordedMemory
+from accel.records import MAX_STRINGS, STRING_LIMIT, Blocks, RecordedMemory
 from accel.roles import string_arguments
 from tests.unit.captured import CAPTURED, RESULTS, random_call
 
@@ -22,12 +22,11 @@ GARBAGE = bytes(range(1, 256)) * 20
 class OnlyThese:
     """Live memory in which nothing but some strings and blocks may be read.
 
-    Other bytes follow each string.
+    Other bytes follow what ends with NUL.
     """
 
-    def __init__(self, strings: Mapping[int, bytes], blocks: Mapping[int, bytes]) -> None:
+    def __init__(self, strings: Mapping[int, bytes]) -> None:
         self._strings = strings
-        self._blocks = blocks
 
     def read(self, address: int, size: int) -> bytes:
         """Read on after the string, as process_vm_readv would, up to the end of its mapping."""
@@ -35,8 +34,6 @@ class OnlyThese:
             if start <= address <= start + len(text):
                 mapped = text + GARBAGE if text.endswith(b"\0") else text
                 return mapped[address - start : address - start + size]
-        if address in self._blocks:
-            return self._blocks[address][:size]
         raise AssertionError(f"{size} bytes at {address:#x} were never captured")
 
 
@@ -56,22 +53,21 @@ def test_what_is_captured_is_all_that_is_read(abi: Abi, name: str) -> None:
     assert sorted(set(captured)) == [*captured]
     # These are what a tracer captures.
     assert set(captured) <= set(string_arguments(abi, name))
-    positions, size = captured_blocks(abi, name)
-    assert len(captured) + len(positions) <= MAX_STRINGS
-    assert bool(positions) == bool(size)
+    read, written, size = captured_blocks(abi, name, 200)
+    assert len(captured) + len(read) + len(written) <= MAX_STRINGS
+    assert bool(read or written) == bool(size)
     assert size <= STRING_LIMIT
     choose = random.Random(f"{abi} {name}")
     decoders = [Decoder(), Decoder(string_limit=200, abbreviate=False)]
     for _ in range(40):
-        call, strings, blocks = random_call(choose, abi, name, captured)
         for decoder in decoders:
+            call, before, after = random_call(choose, abi, name, captured, decoder.string_limit)
             result = choose.choice(RESULTS)
             # A call that fails has written nothing.
-            written = {} if result is None or result in ERROR_RESULTS else blocks
-            before, after = OnlyThese(strings, {}), OnlyThese(strings, written)
-            live = printed(decoder, call, before, after, result)
-            recorded = RecordedMemory(strings), RecordedMemory({**strings, **written})
-            assert printed(decoder, call, *recorded, result) == live
+            failed = result is None or result in ERROR_RESULTS
+            memory = before, before if failed else {**before, **after}
+            live = printed(decoder, call, *map(OnlyThese, memory), result)
+            assert printed(decoder, call, *map(RecordedMemory, memory), result) == live
 
 
 @pytest.mark.parametrize(
@@ -85,16 +81,17 @@ def test_what_is_captured_is_all_that_is_read(abi: Abi, name: str) -> None:
         ("request_key", (0, 1, 2)),
         # A number that is no call prints its registers.
         ("syscall_0x3e7", ()),
-        # Bytes, structs, vectors, what the kernel writes, what another argument chooses.
-        ("write", None),
-        ("read", None),
+        # Bytes and structs are blocks; vectors and what another argument chooses are not.
+        ("write", ()),
+        ("read", ()),
         ("stat", (0,)),
         ("uname", ()),
-        ("prlimit64", None),
+        ("prlimit64", ()),
+        ("readlink", (0,)),
+        ("getcwd", ()),
+        ("connect", ()),
         ("execve", None),
-        ("readlink", None),
-        ("getcwd", None),
-        ("connect", None),
+        ("writev", None),
         ("fcntl", None),
         ("prctl", None),
         ("clone3", None),
@@ -110,22 +107,24 @@ def test_what_must_be_captured_follows_from_the_printers(
 @pytest.mark.parametrize(
     ("abi", "name", "expected"),
     [
-        (Abi.X86_64, "stat", ((1,), 144)),
-        (Abi.I386, "stat", ((1,), 64)),
-        (Abi.I386, "fstatat64", ((2,), 96)),
-        (Abi.X86_64, "statx", ((4,), 256)),
+        (Abi.X86_64, "stat", Blocks((), (1,), 144)),
+        (Abi.I386, "stat", Blocks((), (1,), 64)),
+        (Abi.I386, "fstatat64", Blocks((), (2,), 96)),
         # Of two of them the size of the larger.
-        (Abi.X86_64, "gettimeofday", ((0, 1), 16)),
-        (Abi.X86_64, "openat", ((), 0)),
-        (Abi.X86_64, "prlimit64", ((), 0)),
-        (Abi.X86_64, "syscall_0x3e7", ((), 0)),
+        (Abi.X86_64, "gettimeofday", Blocks((), (0, 1), 16)),
+        (Abi.X86_64, "prlimit64", Blocks((2,), (3,), 16)),
+        (Abi.X86_64, "rt_sigprocmask", Blocks((1,), (2,), 8)),
+        # As much as is shown, and what tells that there is more.
+        (Abi.X86_64, "read", Blocks((), (1,), 33)),
+        (Abi.X86_64, "write", Blocks((1,), (), 33)),
+        (Abi.X86_64, "openat", Blocks()),
+        (Abi.X86_64, "execve", Blocks()),
+        (Abi.X86_64, "syscall_0x3e7", Blocks()),
     ],
 )
-def test_structs_that_a_call_writes_are_blocks(
-    abi: Abi, name: str, expected: tuple[tuple[int, ...], int]
-) -> None:
+def test_what_single_arguments_point_to_are_blocks(abi: Abi, name: str, expected: Blocks) -> None:
     """Where they are, and how large."""
-    assert captured_blocks(abi, name) == expected
+    assert captured_blocks(abi, name, 32) == expected
 
 
 @pytest.mark.parametrize("name", ["ipc", "mmap", "select", "socketcall"])
@@ -140,24 +139,26 @@ def test_the_index_holds_what_the_rules_say(abi: Abi) -> None:
     for name in abi.numbers:
         found = capture_rules.captured_arguments(abi, name)
         assert captured_arguments(abi, name) == found, name
-        blocks = capture_rules.captured_blocks(abi, name) if found is not None else ((), 0)
-        assert captured_blocks(abi, name) == blocks, name
+        if found is not None:
+            read, written, size, is_limited = capture_rules.captured_blocks(abi, name)
+            size = max(size, 100) if is_limited else size
+            assert captured_blocks(abi, name, 99) == (read, written, size), name
 
 
 def test_a_call_that_is_not_in_the_index_is_judged_by_its_printers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As one of a kernel that is newer than the index."""
-    for name in ("openat", "read", "statx"):
+    for name in ("openat", "readv", "statx"):
         monkeypatch.delitem(capture_index.CAPTURES, name)
     monkeypatch.delitem(block_index.BLOCKS, "statx")
     assert captured_arguments(Abi.X86_64, "openat") == (1,)
-    assert captured_blocks(Abi.X86_64, "openat") == ((), 0)
+    assert captured_blocks(Abi.X86_64, "openat", 32) == Blocks()
     assert captured_arguments(Abi.X86_64, "statx") == (1,)
-    assert captured_blocks(Abi.X86_64, "statx") == ((4,), 256)
-    assert captured_arguments(Abi.X86_64, "read") is None
+    assert captured_blocks(Abi.X86_64, "statx", 32) == Blocks((), (4,), 256)
+    assert captured_arguments(Abi.X86_64, "readv") is None
 
 
 def test_most_calls_by_path_or_number_need_no_memory() -> None:
     """If a printer came to look unreadable, speed would be lost in silence."""
-    assert len(CAPTURED) > 420
+    assert len(CAPTURED) > 480

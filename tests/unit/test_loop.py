@@ -62,13 +62,14 @@ STRINGS = [
 ADDRESSES = [*(ctypes.addressof(string) for string in STRINGS), 0, 16, (1 << 64) - 1]
 #: The rules of handlers that decide alone: what a call gets, which result.
 ASKING, ASKING_AT_EXIT = 0xAC0A, 0xAC0B
-#: Calls of which strings are captured (the second argument; the first and third), and blocks: of 24
-#: bytes, of a page.
+#: Calls of which strings are captured (the second argument; the first and third), and blocks of 24
+#: bytes and of a page: two that are written; one that is read, one that is written.
 CAPTURES = {
     (Abi.X86_64, 110): 0b10,
     (Abi.X86_64, 0): 0b101,
     (Abi.X86_64, 1): 0b1 | 0b110 << 8 | 24 << 16,
-    (Abi.I386, 110): 0b1 | 0b11000 << 8 | 4096 << 16,
+    (Abi.I386, 110): 0b1 | 0b1000 << 8 | 4096 << 16 | 0b10000 << 32,
+    (Abi.I386, 0): 100 << 16 | 0b10 << 32,
 }
 
 #: What stops for 0xAC04 may fall under that rule, or one of those behind it.
@@ -280,11 +281,11 @@ def test_a_call_that_succeeds_is_recorded_with_the_blocks_that_it_wrote(result: 
     assert (begun.strings, begun.blocks) == ({0: b"/etc/passwd\0"}, {})
     if result:
         assert ended.flags == 0b1 | RETURNED
-        assert (ended.strings, ended.blocks) == (begun.strings, {})
+        assert (ended.strings, ended.blocks_after) == (begun.strings, {})
     else:
         # Of the second there is nothing to read.
         assert ended.flags == 0b110 | RETURNED | BLOCKS[0] | BLOCKS[1]
-        assert (ended.strings, ended.blocks) == ({}, {1: bytes(range(24)), 2: b""})
+        assert (ended.strings, ended.blocks_after) == ({}, {1: bytes(range(24)), 2: b""})
 
 
 def test_an_exit_event_is_recorded_with_what_the_call_left() -> None:

@@ -12,6 +12,8 @@ from tests.unit.recorded import Kept, Observing, Recorded, begun
 
 OPEN = Recorded("open", (0x1000,), 3, strings={0: b"/etc/passwd\0"})
 #: What it reads is in the record of its beginning, what it writes in that of its end.
+LIMIT = Recorded("prlimit64", (7, 7, 0x3000, 0x4000), tid=9, blocks={2: b"new"})
+LIMIT_END = replace(LIMIT, blocks={3: b"old"})
 STAT = Recorded("stat", (0x1000, 0x2000), tid=9, strings={0: b"/etc\0"})
 STAT_END = replace(STAT, strings={}, blocks={1: b"a file"})
 OTHER = Recorded("open", (0x1000,), 4, tid=8, strings={0: b"/etc/group\0"})
@@ -45,7 +47,7 @@ def _short(told: Record | Stop) -> tuple[int, str]:
     if not isinstance(told, Record):
         return told.tid, "stop"
     text = told.strings[0].decode().rstrip("\0")
-    for block in told.blocks.values():
+    for block in told.blocks_after.values():
         text += f", {block.decode()}"
     return told.tid, f"{text} begins" if told.flags & ENTERED else f"{text} = {told.result}"
 
@@ -89,7 +91,26 @@ def test_what_a_call_wrote_is_told_with_the_strings_of_its_beginning() -> None:
     assert ended == [(9, "/etc, a file = 0"), (8, "/etc/group = 4")]
 
 
-def test_strings_of_beginnings_are_forgotten() -> None:
+def test_blocks_that_a_call_read_are_told_with_those_that_it_wrote() -> None:
+    """At its end; what it read is what it was at its beginning."""
+    for between in ([], [begun(OTHER), OTHER]):
+        observing = Observing()
+        recorder = Recorder(Ring(records=16, strings=1 << 16), [observing])
+        ring, at = recorder.ring, 0
+        for event in (begun(LIMIT), *between, LIMIT_END):
+            record, captured = event.packed(at)
+            ring.strings.bytes[at : at + len(captured)] = captured
+            at += len(captured)
+            ring.append(record)
+        recorder.drain()
+        last = observing.told[-1]
+        assert (last.blocks, last.blocks_after) == ({2: b"new"}, {2: b"new", 3: b"old"})
+        assert last.memory.read(0x3000, 3) == b"new"
+        assert last.memory.read(0x4000, 3) == b""
+        assert last.memory_after.read(0x4000, 3) == b"old"
+
+
+def test_captures_of_beginnings_are_forgotten() -> None:
     """A tracer that runs for days would else keep those of every call."""
     recorder = Recorder(Ring(records=16, strings=1 << 16), [Observing()])
     for events in ([begun(STAT), STAT_END], [begun(STAT)], [STAT_END], [begun(OPEN), OPEN]):

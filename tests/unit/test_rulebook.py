@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from accel.abi import Abi
+from accel.decoding import Decoder
 from accel.errors import SetupError
 from accel.mask import SyscallMask
-from accel.records import ABIS, Batch
+from accel.records import ABIS, Batch, Blocks
 from accel.roles import string_arguments
 from accel.rulebook import RuleBook
 from accel.stops import Stop
-from accel.writers import Replay
+from accel.writers import LineOutput, Replay, TextWriter
 
 
 class Sink:
@@ -44,8 +45,8 @@ def test_who_takes_records_gets_those_calls_whose_records_say_enough():
     recorded, told = book("all", Replay(observer)).plan.rules
     assert recorded.recorded
     assert not told.recorded
-    assert {"openat", "getppid", "mmap", "stat"} <= recorded.mask.names
-    assert {"read", "execve", "connect"} <= told.mask.names
+    assert {"openat", "getppid", "mmap", "stat", "read"} <= recorded.mask.names
+    assert {"readv", "execve", "ioctl"} <= told.mask.names
     assert told.mask.holds_unnamed
     assert not recorded.mask & told.mask
     assert recorded.mask | told.mask == SyscallMask.all()
@@ -59,14 +60,24 @@ def test_an_observer_of_stops_among_them_hears_of_all_calls_in_their_stops():
 
 
 def test_for_an_observer_memory_of_recorded_calls_is_captured():
-    """Of openat(2) and stat(2), not of execve(2), which is told in its stop."""
-    made = book("openat,stat,getppid,execve", Replay(observer))
-    assert captured(made) == {"openat", "stat"}
+    """Not of execve(2), which is told in its stop."""
+    made = book("openat,stat,write,getppid,execve", Replay(observer))
+    assert captured(made) == {"openat", "stat", "write"}
     captures = made.captures(made.plan)
     assert captures[Abi.X86_64, Abi.X86_64.numbers["openat"]] == 0b10
     # The path, and 144 bytes at the second argument.
     assert captures[Abi.X86_64, Abi.X86_64.numbers["stat"]] == 0b1 | 0b10 << 8 | 144 << 16
     assert captures[Abi.I386, Abi.I386.numbers["stat"]] == 0b1 | 0b10 << 8 | 64 << 16
+    # 33 bytes at the second argument, before it runs.
+    assert captures[Abi.X86_64, Abi.X86_64.numbers["write"]] == 33 << 16 | 0b10 << 32
+
+
+def test_as_much_of_a_buffer_is_captured_as_its_observer_shows():
+    """And one byte more."""
+    writer = TextWriter(LineOutput.standard_error(), Decoder(string_limit=100))
+    made = book("write", Replay(writer))
+    captures = made.captures(made.plan)
+    assert captures[Abi.X86_64, Abi.X86_64.numbers["write"]] == 101 << 16 | 0b10 << 32
 
 
 def test_an_observer_that_wants_more_than_a_record_holds_is_refused():
@@ -74,10 +85,10 @@ def test_an_observer_that_wants_more_than_a_record_holds_is_refused():
 
     class Greedy(Replay):
         def blocks_of(self, _abi, _name, /):
-            return (0, 2), 8
+            return Blocks((0,), (2,), 8)
 
     made = book("linkat", Greedy(observer))
-    with pytest.raises(SetupError, match="linkat: 2 strings and 2 blocks of 8 bytes"):
+    with pytest.raises(SetupError, match="linkat: strings and blocks of 4 arguments to record"):
         made.captures(made.plan)
 
 

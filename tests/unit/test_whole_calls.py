@@ -30,13 +30,11 @@ class Counting(Decoder):
         return super().enter(call, memory)
 
 
-def record_of(
-    call: Call, strings: dict[int, bytes], blocks: dict[int, bytes], result: int
-) -> Record:
-    """Record a call; ``strings`` and ``blocks`` are by position."""
+def record_of(call: Call, result: int, *captured: dict[int, bytes]) -> Record:
+    """Record a call; strings, and blocks before and after it, are by position."""
     return Record(
         1_000, 2_000, 7, 7, call.number, call.abi, 0, call.arguments, result, RETURNED, 1, 2,
-        strings, blocks,
+        *captured,
     )  # fmt: skip
 
 
@@ -61,23 +59,25 @@ def test_lines_are_those_of_calls_decoded_alone(abi: Abi, name: str) -> None:
     """Whatever came before them: the same memory elsewhere, other there, and stray registers."""
     captured = captured_arguments(abi, name)
     assert captured is not None
-    written = captured_blocks(abi, name)[0]
+    blocks = captured_blocks(abi, name, 32)
     choose = random.Random(f"{abi} {name}")
     calls = WholeCalls(Decoder())
     for _ in range(20):
-        call, before, after = random_call(choose, abi, name, captured)
+        call, before, after = random_call(choose, abi, name, captured, 32)
         result = choose.choice([result for result in RESULTS if result is not None])
         for moved in (0, 0x5000, 0):
             arguments = [*call.arguments]
             strings = {at: before[arguments[at]] for at in captured if arguments[at]}
-            blocks = {at: after[arguments[at]] for at in written if arguments[at]}
-            for position in strings | blocks:
+            read = {at: before[arguments[at]] for at in blocks.read if arguments[at]}
+            written = {at: after[arguments[at]] for at in blocks.written if arguments[at]}
+            for position in strings | read | written:
                 arguments[position] += moved
+            left = {} if result < 0 else written
             for _ in range(2):
                 first, second, third, fourth, fifth, sixth = arguments
                 six = first, second, third, fourth, fifth, sixth
                 changed = Call(7, 7, abi, call.number, six)
-                record = record_of(changed, strings, {} if result < 0 else blocks, result)
+                record = record_of(changed, result, strings, read, {**read, **left})
                 assert calls.decode(record) == line_of(record)
                 # Nobody set it, or the call has all six, or its name is all that is printed.
                 arguments[5] = choose.getrandbits(abi.bits)
@@ -112,7 +112,7 @@ def test_another_call_is_decoded_anew(other: dict[str, object]) -> None:
 
 def test_calls_that_take_other_memory_are_decoded_each_time() -> None:
     """Of a buffer only the address is known, which may be that of something else."""
-    call = Recorded("readlink", (0x1000, 0x2000, 100), result=7, strings={0: PATHS[0]})
+    call = Recorded("getdents64", (3, 0x2000, 100), result=7)
     assert decoded(Counting(), call, call, call) == 3
 
 
