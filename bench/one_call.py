@@ -1,4 +1,4 @@
-"""One call repeated: what a stop costs.
+"""One call repeated: what a stop costs, and a line of text.
 
 The program measures itself, so the start of the tracer does not count here.
 """
@@ -21,8 +21,31 @@ _STRACE: Final = "strace --seccomp-bpf"
 _LIMIT: Final = Limit(1 / 8, _STRACE)
 
 
+#: A line with a struct, which is copied at the stop and printed later.
+_THIRD: Final = Limit(1 / 3, _STRACE)
+
+
 def run(name: str, settings: Settings) -> Comparison:
-    """Compare the cost of one selected getppid; raise Missing without a C compiler."""
+    """Compare the cost of one selected call; raise Missing without a C compiler."""
+    return _stat(name, settings) if name == "one-stat" else _getppid(name, settings)
+
+
+def _stat(name: str, settings: Settings) -> Comparison:
+    """Print newfstatat(2), with the struct that it writes."""
+    with compiled("one_call") as program:
+        task = repeated(program, "stat", 500 if settings.quick else 20_000)
+        limit = None if settings.quick else _THIRD
+        contestants = [
+            Contestant(Wrapper("native"), task),
+            Contestant(accel_trace("accel trace", "newfstatat"), task, limit),
+            Contestant(strace(_STRACE, "newfstatat", "--seccomp-bpf"), task),
+            Contestant(strace("strace", "newfstatat"), task),
+        ]
+        return compare(name, contestants, settings, "ns")
+
+
+def _getppid(name: str, settings: Settings) -> Comparison:
+    """Count, answer and print the cheapest call there is."""
     with compiled("one_call") as program:
         # Stops are a hundred times slower than calls: fewer of them take as long.
         many = repeated(program, _CALL, 100_000 if settings.quick else 1_000_000)

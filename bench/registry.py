@@ -10,6 +10,7 @@ __all__ = ["ALL", "GROUPS", "MODULES", "WORKLOADS", "expand"]
 #: {workload: the module whose ``run(name, settings)`` compares it}
 WORKLOADS: Final = {
     "one-call": "bench.one_call",
+    "one-stat": "bench.one_call",
     "unselected-getppid": "bench.unselected",
     "unselected-stat": "bench.unselected",
     "true": "bench.real_programs",
