@@ -37,7 +37,7 @@ class CallRecords:
         call, decision = pending.call, pending.decision
         ring = self._recorder.ring
         if not ring.drops and ring.is_full:
-            self._recorder.drain()
+            self._recorder.make_room()
         mask = self._captures.get((call.abi, call.number), 0) & ALL_STRINGS
         if mask and not ring.is_full:
             pending.strings, pending.flags = ring.capture(
@@ -63,7 +63,7 @@ class CallRecords:
     def _append(self, pending: PendingCall, flags: int, result: int = 0, left_ns: int = 0) -> None:
         ring = self._recorder.ring
         if not ring.drops and ring.is_full:
-            self._recorder.drain()
+            self._recorder.make_room()
         ring.append(
             pack(
                 pending.call,

@@ -239,7 +239,7 @@ class PtraceLoop(abc.ABC):
             why = self._choice.next_change(self.tables, self._asked)
             if why == RING_FULL:
                 assert self.recorder is not None
-                self.recorder.drain()
+                self.recorder.make_room()
             elif why == CHANGED:
                 self._waits += 1
                 if self._waits % _STOPS_PER_BEAT == 0:

@@ -83,18 +83,40 @@ class Recorder:
             self._sinks.clear()
 
     def _run(self) -> None:
-        while not self._closing.wait(_DRAIN_SECONDS):
-            self.drain()
+        pause = _DRAIN_SECONDS
+        while not self._closing.wait(pause):
+            pause = _DRAIN_SECONDS if self._drain(gives_way=True) else _GIVE_WAY_SECONDS
 
     def drain(self) -> None:
         """Hand every record that was written before this call to the sinks."""
+        self._drain(gives_way=False)
+
+    def make_room(self) -> None:
+        """Wait until the ring is not full; from the tracing thread.
+
+        No longer than that: tracees run on while the draining thread is at work.
+        """
         with self._locked():
             for piece in self.ring.pieces():
-                for records, stop in self._parts(piece):
-                    if len(records):
-                        self._deliver(records, self.ring.strings.bytes)
-                    if stop is not None:
-                        self._tell(stop)
+                if not self.ring.is_full:
+                    break
+                self._hand_on(piece)
+
+    def _drain(self, *, gives_way: bool) -> bool:
+        """Drain the ring; tell whether all is done, not left to the tracing thread for a while."""
+        with self._locked():
+            for number, piece in enumerate(self.ring.pieces()):
+                if gives_way and number and self._is_urgent:
+                    return False
+                self._hand_on(piece)
+        return True
+
+    def _hand_on(self, piece: memoryview) -> None:
+        for records, stop in self._parts(piece):
+            if len(records):
+                self._deliver(records, self.ring.strings.bytes)
+            if stop is not None:
+                self._tell(stop)
 
     def deliver(self, records: memoryview, strings: memoryview) -> None:
         """Hand records to the sinks that were never in the ring, with the strings they point to."""
@@ -104,7 +126,7 @@ class Recorder:
     def tell_later(self, stop: Stop) -> None:
         """Let the sinks that are observers hear of a stop that is no call's, in its order."""
         if self.ring.is_full:
-            self.drain()
+            self.make_room()
         self._stops.append(stop)
         self.ring.append(_MARK)
 

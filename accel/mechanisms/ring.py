@@ -29,6 +29,8 @@ BEGINNINGS: Final = 2
 #: 8 MiB of records and as much of strings; what is never used takes no memory.
 _RECORDS: Final = 1 << 16
 _STRING_BYTES: Final = 1 << 23
+#: So many records are read at a time: so long a tracer waits for room.
+_PIECE: Final = 1 << 12
 _LAST_WORD: Final = RECORD_SIZE - 8
 
 #: What is captured of a call: a bit for each argument that is a string; for each that points to a
@@ -146,7 +148,7 @@ class Ring:
         end = view[RING_HEAD]
         while view[RING_TAIL] < end:
             first = view[RING_TAIL] & (size - 1)
-            count = min(end - view[RING_TAIL], size - first)
+            count = min(end - view[RING_TAIL], size - first, _PIECE)
             yield self.records.bytes[first * RECORD_SIZE : (first + count) * RECORD_SIZE]
             last = (first + count) * RECORD_SIZE // 8 - 1
             view[STRINGS_TAIL] = self.records.view[last]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from dataclasses import replace
 
 from accel.mechanisms.recorder import Recorder
 from accel.mechanisms.ring import Ring
-from accel.records import ENTERED, Record
+from accel.records import ENTERED, Batch, Record
 from accel.stops import GroupStop, Stop
 from tests.unit.recorded import Kept, Observing, Recorded, begun
 
@@ -108,6 +110,47 @@ def test_blocks_that_a_call_read_are_told_with_those_that_it_wrote() -> None:
         assert last.memory.read(0x3000, 3) == b"new"
         assert last.memory.read(0x4000, 3) == b""
         assert last.memory_after.read(0x4000, 3) == b"old"
+
+
+class Slow(Kept):
+    """A sink that waits for leave to return."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked = threading.Event()
+        self.leave = threading.Semaphore(0)
+
+    def write(self, batch: Batch) -> None:
+        """Keep records."""
+        super().write(batch)
+        self.is_asked.set()
+        self.leave.acquire()
+
+
+def test_a_tracer_waits_for_room_and_no_longer() -> None:
+    """Its tracees run on while a slow sink has most of the ring before it."""
+    sink = Slow()
+    recorder = Recorder(Ring(records=1 << 14, strings=1 << 16), [sink])
+    record, _ = Recorded().packed(0)
+    while not recorder.ring.is_full:
+        recorder.ring.append(record)
+    recorder.start()
+    tracer = threading.Thread(target=recorder.make_room)
+    try:
+        sink.is_asked.wait()
+        tracer.start()
+        while not recorder._is_urgent:
+            os.sched_yield()
+        sink.leave.release()
+        tracer.join(timeout=60)
+        assert not tracer.is_alive()
+        assert not recorder.ring.is_full
+        assert recorder.ring.waiting > 1 << 13
+    finally:
+        sink.leave.release(100)
+        recorder.close()
+    # The draining thread goes on where it left off.
+    assert len(sink.told) == (1 << 14) - 1
 
 
 def test_captures_of_beginnings_are_forgotten() -> None:
