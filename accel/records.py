@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABIS",
     "ALONE",
+    "ANY_BLOCK",
     "BLOCKS",
     "BY_PYTHON",
     "CAPTURED",
@@ -105,6 +106,7 @@ ALONE: Final = 1 << 11
 #: Flags: which of the captured, in order, are no strings but blocks. If there are blocks that the
 #: call has written, they are all that is in the record of its end.
 BLOCKS: Final = tuple(1 << bit for bit in (13, 14, 15))
+ANY_BLOCK: Final = sum(BLOCKS)
 
 #: So many arguments of one call can be captured, each up to PATH_MAX.
 MAX_STRINGS: Final = 3
@@ -127,7 +129,6 @@ _CAPTURED: Final = tuple(
     tuple(position for position in range(6) if bits >> position & 1) for bits in range(64)
 )
 _NONE: Final[Mapping[int, bytes]] = MappingProxyType({})
-_ANY_BLOCK: Final = sum(BLOCKS)
 
 
 class Record(NamedTuple):
@@ -280,7 +281,7 @@ class Batch:
     ) -> tuple[Mapping[int, bytes], Mapping[int, bytes], Mapping[int, bytes]]:
         """Find the strings of a record, and the blocks before and after the call."""
         known = self._known.get((tid, entered)) if self._known else None
-        if known is not None and not flags & _ANY_BLOCK:
+        if known is not None and not flags & ANY_BLOCK:
             return known[0], known[1], known[1]
         strings: dict[int, bytes] = {}
         blocks: dict[int, bytes] = {}

@@ -19,8 +19,6 @@ _CALL: Final = "getppid"
 _STRACE: Final = "strace --seccomp-bpf"
 #: Eight times as many calls a second.
 _LIMIT: Final = Limit(1 / 8, _STRACE)
-
-
 #: A line with a struct, which is copied at the stop and printed later.
 _THIRD: Final = Limit(1 / 3, _STRACE)
 

@@ -7,7 +7,8 @@ that is newer than these is judged when it is met.
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final, TypeAlias, TypeVar
 
 from accel.abi import Abi
 from accel.decoding import block_index, capture_index
@@ -15,6 +16,7 @@ from accel.records import Blocks
 
 __all__ = ["captured_arguments", "captured_blocks"]
 
+T = TypeVar("T")
 _Found: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], int, bool]
 _NO_BLOCKS: Final[_Found] = (), (), 0, False
 
@@ -26,8 +28,7 @@ def captured_arguments(abi: Abi, name: str) -> tuple[int, ...] | None:
     takes other memory than these and ``captured_blocks``. A string is printed as from live memory
     if a decoder's ``string_limit`` is below ``records.STRING_LIMIT``.
     """
-    only_i386 = abi is Abi.I386 and name in capture_index.I386
-    index = capture_index.I386 if only_i386 else capture_index.CAPTURES
+    index = _table(abi, name, capture_index.CAPTURES, capture_index.I386)
     if name in index:
         return index[name]
     from accel.decoding import capture_rules  # noqa: PLC0415 - for calls that are not in the index
@@ -44,11 +45,15 @@ def captured_blocks(abi: Abi, name: str, string_limit: int) -> Blocks:
     return Blocks(read, written, max(size, string_limit + 1) if is_limited else size)
 
 
+def _table(abi: Abi, name: str, common: Mapping[str, T], i386: Mapping[str, T]) -> Mapping[str, T]:
+    """Choose the table of an index that has a call, if any has."""
+    return i386 if abi is Abi.I386 and name in i386 else common
+
+
 def _blocks(abi: Abi, name: str) -> _Found:
     if captured_arguments(abi, name) is None:
         return _NO_BLOCKS
-    only_i386 = abi is Abi.I386 and name in block_index.I386
-    index = block_index.I386 if only_i386 else block_index.BLOCKS
+    index = _table(abi, name, block_index.BLOCKS, block_index.I386)
     if name in index or name in capture_index.CAPTURES or name in capture_index.I386:
         return index.get(name, _NO_BLOCKS)
     from accel.decoding import capture_rules  # noqa: PLC0415 - as above

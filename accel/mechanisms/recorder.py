@@ -17,7 +17,7 @@ from typing import Final
 from accel.mechanisms.record_observers import takes_records
 from accel.mechanisms.ring import RUNNING, Ring
 from accel.mechanisms.stop_tables import ENTERED_NS, FLAGS, IDENTITY, RECORD_WORDS
-from accel.records import BLOCKS, CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Captured, Sink
+from accel.records import ANY_BLOCK, CAPTURED, ENTERED, MARK, RECORD_SIZE, Batch, Captured, Sink
 from accel.stops import Stop
 
 __all__ = ["Recorder"]
@@ -27,7 +27,6 @@ _DRAIN_SECONDS: Final = 0.05
 #: How much a sink that is an observer is given at a time, and how long it then makes way.
 _RECORDS_AT_A_TIME: Final = 16
 _GIVE_WAY_SECONDS: Final = 0.00005
-_ANY_BLOCK: Final = sum(BLOCKS)
 #: A record that only stands for a stop.
 _MARK: Final = MARK.to_bytes(8, "little").rjust(8 * (FLAGS + 1), b"\0").ljust(RECORD_SIZE, b"\0")
 
@@ -194,7 +193,7 @@ class Recorder:
         strings: memoryview,
     ) -> None:
         """Leave out beginnings: ends have all that they have, unless calls have written blocks."""
-        kept = [index for index in followed if flags[index + 1] & _ANY_BLOCK]
+        kept = [index for index in followed if flags[index + 1] & ANY_BLOCK]
         for index in kept:
             self._known[_key(words, index)] = whole.captured_at(index)
         self._deliver(_without(whole.raw, followed), strings)
